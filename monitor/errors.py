@@ -1,0 +1,51 @@
+"""Every error that kms-monitor raises on purpose.
+
+    MonitorError
+    ├── SettingsError      the settings are wrong; exit code 2, one line for each fault
+    ├── Unreadable         a body that no decoder understands; the delivery is REJECTed
+    ├── WorthRetrying      a responder's action may succeed later; the delivery is RETRYed
+    └── NotWorthRetrying   a responder's action never will; reported loudly, then settled
+        └── Denied         AWS refuses us the right; people have to mend it
+
+A responder raises only the last three (`monitor.plugins.Responder`). Anything else that escapes a
+plugin is a defect of the plugin, caught and counted where design.md section 2 allows it.
+"""
+
+
+class MonitorError(Exception):
+    """Base of all the errors here."""
+
+
+class SettingsError(MonitorError):
+    """The settings are wrong. `faults` has one complete sentence for each fault."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Unreadable(MonitorError):
+    """A body that cannot be read. `reason` is a short, bounded word fit for a metric label."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+
+class WorthRetrying(MonitorError):
+    """The action failed in a way that may pass: throttling, time-outs, stale reads.
+
+    `delay` is how many seconds the caller should wait, or None for its own back-off.
+    """
+
+    def __init__(self, message: str, *, delay: float | None = None) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
+class NotWorthRetrying(MonitorError):
+    """The action failed for good; only people or another event can change that."""
+
+
+class Denied(NotWorthRetrying):
+    """AWS says that we may not. The text names the call and the resource, never a secret."""

@@ -1,0 +1,75 @@
+"""A KMS key: its name and its state, as data.
+
+Identity is the whole ARN, Region included: multi-Region keys share the id `mrk-...` in several
+Regions and have a state of their own in each (AWS KMS developer guide, "Multi-Region keys").
+"""
+
+import re
+from enum import StrEnum
+from typing import Self
+
+import msgspec
+
+ARN_PATTERN = re.compile(
+    r"arn:(?P<partition>aws[a-z-]{0,20}):kms:(?P<region>[a-z]{2}[a-z0-9-]{2,30}):(?P<account>\d{12})"
+    r":key/(?P<key_id>[A-Za-z0-9-]{1,128})"
+)
+
+
+class KeyState(StrEnum):
+    """`KeyState` of DescribeKey, plus GONE for a key that KMS no longer knows."""
+
+    CREATING = "Creating"
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
+    PENDING_DELETION = "PendingDeletion"
+    PENDING_IMPORT = "PendingImport"
+    PENDING_REPLICA_DELETION = "PendingReplicaDeletion"
+    UNAVAILABLE = "Unavailable"
+    UPDATING = "Updating"
+    GONE = "Gone"
+
+    @property
+    def pending_deletion(self) -> bool:
+        """Either kind: the one with a date, and a multi-Region primary that waits for replicas."""
+        return self in {KeyState.PENDING_DELETION, KeyState.PENDING_REPLICA_DELETION}
+
+
+class KeyRef(msgspec.Struct, frozen=True, order=True):
+    """The name of one key in one Region."""
+
+    account: str
+    region: str
+    key_id: str
+    partition: str = "aws"
+
+    @property
+    def arn(self) -> str:
+        return f"arn:{self.partition}:kms:{self.region}:{self.account}:key/{self.key_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The key that `text`, which must be nothing but a key ARN, names; else None."""
+        match = ARN_PATTERN.fullmatch(text)
+        return None if match is None else cls(**match.groupdict())
+
+    @classmethod
+    def search(cls, text: str) -> Self | None:
+        """The first key ARN inside `text`, such as an error message; else None."""
+        match = ARN_PATTERN.search(text)
+        return None if match is None else cls(**match.groupdict())
+
+    def __str__(self) -> str:
+        return self.arn
+
+
+class KeySnapshot(msgspec.Struct, frozen=True):
+    """A key as DescribeKey showed it at `as_of` (epoch seconds)."""
+
+    key: KeyRef
+    state: KeyState
+    as_of: float
+    customer_managed: bool = True
+    origin: str = "AWS_KMS"
+    multi_region: bool = False
+    deletion_date: float | None = None

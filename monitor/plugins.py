@@ -1,0 +1,101 @@
+"""What a plugin is, and how it is found.
+
+A plugin is a class named by an entry point of the groups `kms_monitor.detectors` and
+`kms_monitor.responders`; the built-in ones are found in the same way. Nothing is loaded unless the
+settings name it: an installed package alone never runs inside the daemon.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import structlog
+from pydantic import BaseModel
+
+from monitor.aws import Aws
+from monitor.clock import Clock
+from monitor.decision import Action, Decision
+from monitor.errors import SettingsError
+from monitor.event import Event
+from monitor.finding import Finding
+from monitor.ledger import Store
+from monitor.metrics import Metrics
+
+
+class NoOptions(BaseModel, extra="forbid"):
+    """For plugins that have no settings."""
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Looks at one event and says what it saw; never waits, never acts.
+
+    `events` names what it needs as pairs of `eventSource` and `eventName`; it is shown no other
+    event. `__init__` takes one argument, its validated `Options`.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    events: ClassVar[frozenset[tuple[str, str]]]
+    Options: ClassVar[type[BaseModel]]
+
+    def inspect(self, event: Event) -> Iterable[Finding]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a responder may use. There is nothing else that it needs from the daemon."""
+
+    aws: Aws
+    clock: Clock
+    store: Store
+    metrics: Metrics
+    log: structlog.typing.FilteringBoundLogger
+    environment: str
+    """The free name of the installation from the settings, shown in every notification."""
+
+
+@runtime_checkable
+class Responder(Protocol):
+    """Does one thing about a decision; running it twice equals running it once.
+
+    `__init__` takes its validated `Options` and the `Services`.
+    """
+
+    name: ClassVar[str]
+    repairs: ClassVar[bool]
+    """Whether it writes to the guarded account. Those act before the ones that tell."""
+    Options: ClassVar[type[BaseModel]]
+
+    async def respond(self, decision: Decision) -> Action:
+        """Carry it out. Raises only `WorthRetrying` and `NotWorthRetrying`."""
+        ...
+
+    async def serve(self) -> None:
+        """Keep a connection for as long as the daemon lives; return at once if none is needed.
+
+        The app owns the task; it ends by being cancelled.
+        """
+        ...
+
+    def problem(self) -> str | None:
+        """Why it could not do its work right now, for `/readyz`; None when all is well."""
+        ...
+
+
+GROUPS = {"detectors": "kms_monitor.detectors", "responders": "kms_monitor.responders"}
+
+
+def installed(kind: str) -> dict[str, EntryPoint]:
+    """Every installed plugin of a kind (`detectors` or `responders`), by name, not loaded."""
+    return {point.name: point for point in entry_points(group=GROUPS[kind])}
+
+
+def load(kind: str, name: str) -> Any:
+    """The class behind one name. Raises `SettingsError` where none of that name is installed."""
+    points = installed(kind)
+    if name not in points:
+        known = ", ".join(sorted(points))
+        raise SettingsError([f"{kind}.{name}: no such plugin is installed; there are: {known}"])
+    return points[name].load()
