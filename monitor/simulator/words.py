@@ -40,7 +40,7 @@ class Reply(msgspec.Struct):
     additional_event_data: dict[str, Any] | None = None
 
 
-class Refusal(Exception):  # noqa: N818 - it is not an error of the simulator, it is its answer
+class Refusal(Exception):
     """An AWS error as it stands on the wire."""
 
     def __init__(

@@ -1,0 +1,249 @@
+"""The only door to AWS: one session, and a client for each account, Region and service.
+
+KMS control calls are neither cross-account nor cross-Region (aws-facts 3.3), so there is a client
+for every pair. Clients are opened when first needed, shared, and closed together. Member accounts
+are entered by AssumeRole with an ExternalId; botocore's provider refreshes the credentials.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import msgspec
+from aiobotocore.config import AioConfig
+from aiobotocore.credentials import (
+    AioAssumeRoleCredentialFetcher,
+    AioDeferredRefreshableCredentials,
+)
+from aiobotocore.session import AioSession, get_session
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+from monitor.errors import Denied, MonitorError, NotWorthRetrying, WorthRetrying
+from monitor.metrics import OTHER, Metrics
+
+if TYPE_CHECKING:
+    from types_aiobotocore_cloudtrail.client import CloudTrailClient
+    from types_aiobotocore_kms.client import KMSClient
+    from types_aiobotocore_sns.client import SNSClient
+    from types_aiobotocore_sqs.client import SQSClient
+    from types_aiobotocore_sts.client import STSClient
+
+DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "AuthFailure",
+        "InvalidClientTokenId",
+        "OptInRequired",
+        "SignatureDoesNotMatch",
+        "UnauthorizedOperation",
+        "UnrecognizedClientException",
+    }
+)
+"""Only people can mend these."""
+
+PASSING = frozenset(
+    {
+        "ConflictException",
+        "DependencyTimeoutException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InternalError",
+        "InternalFailure",
+        "KMSInternalException",
+        "LimitExceededException",
+        "RequestExpired",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "ServiceUnavailable",
+        "Throttled",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+"""These pass by themselves. Beyond them every HTTP status of 500 or more counts as passing."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """How to enter an account: with our own credentials, or through a role."""
+
+    account: str
+    role_arn: str = ""
+    external_id: str = ""
+
+
+class Aws:
+    """Clients for every place the settings allow. `async with` closes them all."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        entries: Iterable[Entry] = (),
+        endpoint_url: str | None = None,
+        pool: int = 50,
+        home_region: str | None = None,
+    ) -> None:
+        """`pool`: connections for each client; long polls hold one each, so more than pollers."""
+        self.metrics = metrics
+        self.entries = {entry.account: entry for entry in entries}
+        self.endpoint_url = endpoint_url
+        self.home_region = home_region
+        self.config = AioConfig(
+            max_pool_connections=pool,
+            connect_timeout=5,
+            # Above SQS's longest wait of 20 s, or every quiet long poll would count as a failure.
+            read_timeout=30,
+            retries={"mode": "adaptive", "max_attempts": 4},
+            user_agent_extra="kms-monitor",
+            warm_up_loader_caches=True,
+        )
+        self._sessions: dict[str, AioSession] = {}
+        self._clients: dict[tuple[str, str, str], Any] = {}
+        self._opening = asyncio.Lock()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        self._clients.clear()
+        await self._stack.aclose()
+
+    async def kms(self, account: str, region: str) -> "KMSClient":
+        """KMS of one account in one Region."""
+        return cast("KMSClient", await self.client("kms", region, account))
+
+    async def cloudtrail(self, account: str, region: str) -> "CloudTrailClient":
+        return cast("CloudTrailClient", await self.client("cloudtrail", region, account))
+
+    async def sqs(self, region: str) -> "SQSClient":
+        return cast("SQSClient", await self.client("sqs", region))
+
+    async def sns(self, region: str) -> "SNSClient":
+        """SNS can only be published to in the topic's own Region (aws-facts 6)."""
+        return cast("SNSClient", await self.client("sns", region))
+
+    async def identity(self, account: str, region: str) -> str:
+        """The ARN that our calls into this account show in CloudTrail."""
+        sts = cast("STSClient", await self.client("sts", region, account))
+        async with self.calling("sts", "GetCallerIdentity"):
+            return (await sts.get_caller_identity())["Arn"]
+
+    async def client(self, service: str, region: str, account: str = "") -> Any:
+        """The shared client; opened on first use. No account: our own credentials."""
+        place = (service, region, account)
+        if place not in self._clients:
+            async with self._opening:
+                if place not in self._clients:
+                    session = self._session(account)
+                    opened = cast("Any", session).create_client(
+                        service,
+                        region_name=region,
+                        endpoint_url=self.endpoint_url,
+                        config=self.config,
+                    )
+                    self._clients[place] = await self._stack.enter_async_context(opened)
+        return self._clients[place]
+
+    def _session(self, account: str) -> AioSession:
+        entry = self.entries.get(account)
+        name = account if entry and entry.role_arn else ""
+        if name not in self._sessions:
+            session = get_session()
+            if name and entry is not None:
+                # As botocore does it itself; set_credentials() would freeze them.
+                cast("Any", session)._credentials = self._assumed(entry)  # noqa: SLF001
+            self._sessions[name] = session
+        return self._sessions[name]
+
+    def _assumed(self, entry: Entry) -> AioDeferredRefreshableCredentials:
+        extra = {"RoleSessionName": f"kms-monitor-{entry.account}"}
+        if entry.external_id:
+            extra["ExternalId"] = entry.external_id
+        fetcher = LazyAssumeRole(self._session(""), entry.role_arn, extra, self)
+        return AioDeferredRefreshableCredentials(
+            refresh_using=fetcher.fetch_credentials, method="assume-role"
+        )
+
+    @asynccontextmanager
+    async def calling(self, service: str, call: str) -> AsyncIterator[None]:
+        """Around one call: AWS's errors become ours, counted by service and by a bounded code."""
+        try:
+            yield
+        except (ClientError, BotoCoreError, TimeoutError, OSError) as error:
+            code, mine = translate(error, f"{service}:{call}")
+            self.metrics.client_errors.labels(service, code).inc()
+            raise mine from error
+
+
+class LazyAssumeRole:
+    """AssumeRole whose source credentials are looked for when they are needed, not at start."""
+
+    def __init__(self, session: AioSession, role_arn: str, extra: dict[str, str], aws: Aws) -> None:
+        self.session = session
+        self.role_arn = role_arn
+        self.extra = extra
+        self.aws = aws
+
+    def _create_client(self, service: str, **credentials: Any) -> Any:
+        # The role's Region does not matter, but a regional endpoint does not depend on us-east-1.
+        region = self.session.get_config_variable("region") or self.aws.home_region or "us-east-1"
+        return cast("Any", self.session).create_client(
+            service,
+            region_name=region,
+            endpoint_url=self.aws.endpoint_url,
+            config=self.aws.config,
+            **credentials,
+        )
+
+    async def fetch_credentials(self) -> dict[str, Any]:
+        source = await self.session.get_credentials()
+        if source is None:
+            raise NoCredentialsError
+        fetcher = AioAssumeRoleCredentialFetcher(
+            self._create_client, source, self.role_arn, extra_args=self.extra
+        )
+        return cast("dict[str, Any]", await fetcher.fetch_credentials())
+
+
+def error_code(error: Exception) -> str:
+    """AWS's error code, or the class's name. SQS has two spellings: the new one is preferred."""
+    if isinstance(error, ClientError):
+        details = error.response.get("Error", {})
+        code = details.get("QueryErrorCode") or details.get("Code") or OTHER
+        return str(code).rpartition(".")[2][:64]
+    return type(error).__name__
+
+
+def translate(error: Exception, call: str) -> tuple[str, MonitorError]:
+    """An error of botocore's as one of ours, with the code that it is counted under."""
+    code = error_code(error)
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        # AWS's message names the caller and the resource, and nothing secret.
+        text = f"{call}: {code}: {error.response.get('Error', {}).get('Message', '')}"
+        if code in DENIED:
+            return code, Denied(text)
+        if code in PASSING or status >= 500:
+            return code, WorthRetrying(text)
+        return code, NotWorthRetrying(text)
+    if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
+        return code, Denied(f"{call}: no AWS credentials: {code}")
+    if isinstance(error, HTTPClientError | BotoConnectionError | TimeoutError | OSError):
+        return code, WorthRetrying(f"{call}: {code}: AWS cannot be reached")
+    return code, NotWorthRetrying(f"{call}: {code}: {error}")

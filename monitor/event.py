@@ -1,0 +1,177 @@
+"""One CloudTrail record, typed.
+
+Field names and their traps: AWS CloudTrail user guide, "Record contents" and "userIdentity
+element". Every field but four may be missing or null; unknown ones are skipped; the nested objects
+that differ from call to call stay undecoded (`msgspec.Raw`) until somebody asks.
+"""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from monitor.finding import Actor
+from monitor.key import KeyRef
+
+NULL = msgspec.Raw(b"null")
+
+
+class Attributes(msgspec.Struct, frozen=True, rename="camel"):
+    mfa_authenticated: str | None = None
+    """The *string* "true" or "false"."""
+
+
+class SessionIssuer(msgspec.Struct, frozen=True, rename="camel"):
+    type: str | None = None
+    arn: str | None = None
+    account_id: str | None = None
+    user_name: str | None = None
+
+
+class SessionContext(msgspec.Struct, frozen=True, rename="camel"):
+    session_issuer: SessionIssuer | None = None
+    attributes: Attributes | None = None
+
+
+class UserIdentity(msgspec.Struct, frozen=True, rename="camel"):
+    """Who called. KMS service events have no `type`; an AWS service often has only two members."""
+
+    type: str | None = None
+    principal_id: str | None = None
+    arn: str | None = None
+    account_id: str | None = None
+    user_name: str | None = None
+    invoked_by: str | None = None
+    session_context: SessionContext | None = None
+
+
+class Resource(msgspec.Struct, frozen=True):
+    ARN: str | None = None
+    account_id: str | None = msgspec.field(default=None, name="accountId")
+
+
+class Event(msgspec.Struct, frozen=True, rename="camel"):
+    """One CloudTrail record (event versions 1.x)."""
+
+    event_name: str
+    event_source: str
+    event_time: str
+    event_id: str = msgspec.field(name="eventID")
+    event_version: str | None = None
+    event_type: str | None = None
+    aws_region: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    source_ip_address: str | None = msgspec.field(default=None, name="sourceIPAddress")
+    user_agent: str | None = None
+    user_identity: UserIdentity | None = None
+    recipient_account_id: str | None = None
+    shared_event_id: str | None = msgspec.field(default=None, name="sharedEventID")
+    resources: list[Resource] | None = None
+    request_parameters: msgspec.Raw = NULL
+    response_elements: msgspec.Raw = NULL
+    service_event_details: msgspec.Raw = NULL
+    additional_event_data: msgspec.Raw = NULL
+
+    @property
+    def failed(self) -> bool:
+        """An attempt, not a change: `errorCode` is there (aws-facts 2.4)."""
+        return bool(self.error_code)
+
+    @property
+    def time(self) -> float:
+        """`eventTime` as epoch seconds; it has a resolution of one second."""
+        return parse_time(self.event_time)
+
+    @property
+    def actor(self) -> Actor:
+        return actor_of(self)
+
+    @property
+    def key(self) -> KeyRef | None:
+        return locate_key(self)
+
+    def request(self) -> dict[str, Any]:
+        """`requestParameters`; empty where they are null, as they are for many denied calls."""
+        return members(self.request_parameters)
+
+    def response(self) -> dict[str, Any]:
+        """`responseElements`; empty where they are null."""
+        return members(self.response_elements)
+
+    def service_details(self) -> dict[str, Any]:
+        """`serviceEventDetails` of an AwsServiceEvent; empty otherwise."""
+        return members(self.service_event_details)
+
+
+def members(raw: msgspec.Raw) -> dict[str, Any]:
+    """A nested object decoded; anything that is not an object counts as empty."""
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+@lru_cache(maxsize=64)
+def parse_version(text: str) -> tuple[int, int] | None:
+    """`1.10` -> (1, 10): a pair of integers, for as a fraction 1.10 would be older than 1.9."""
+    major, _, minor = text.partition(".")
+    # isascii: int() would take the digits of other scripts, and digits beyond reason.
+    if not (text.isascii() and major.isdigit() and minor.isdigit() and len(text) <= 12):
+        return None
+    return int(major), int(minor)
+
+
+def parse_time(text: str) -> float:
+    """ISO-8601 UTC as CloudTrail writes it -> epoch seconds. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def actor_of(event: Event) -> Actor:
+    """The caller, out of all the shapes that `userIdentity` has (aws-facts 1.3)."""
+    identity = event.user_identity or UserIdentity()
+    context = identity.session_context or SessionContext()
+    issuer = context.session_issuer or SessionIssuer()
+    attributes = context.attributes or Attributes()
+    arn = identity.arn or ""
+    return Actor(
+        type=identity.type or "",
+        arn=arn,
+        account=identity.account_id or "",
+        issuer_arn=issuer.arn or "",
+        session=arn.rpartition("/")[2] if ":assumed-role/" in arn else "",
+        invoked_by=identity.invoked_by or "",
+        source_ip=event.source_ip_address or "",
+        user_agent=event.user_agent or "",
+        mfa=attributes.mfa_authenticated == "true",
+    )
+
+
+def locate_key(event: Event) -> KeyRef | None:
+    """The key that the record is about, by the order of aws-facts 2.1; None if it does not say.
+
+    The ARN is the truth about account and Region: AWS's own samples disagree with `awsRegion`, and
+    of a call across accounts both accounts get a record.
+    """
+    for resource in event.resources or []:
+        if resource.ARN and (key := KeyRef.parse(resource.ARN)):
+            return key
+    named = event.response().get("keyId") or event.service_details().get("keyId")
+    if isinstance(named, str) and (key := KeyRef.parse(named)):
+        return key
+    request = event.request()
+    asked = request.get("keyId") or request.get("targetKeyId") or named
+    if isinstance(asked, str):
+        if key := KeyRef.parse(asked):
+            return key
+        return key_from_parts(event, asked) or KeyRef.search(event.error_message or "")
+    return KeyRef.search(event.error_message or "")
+
+
+def key_from_parts(event: Event, key_id: str) -> KeyRef | None:
+    """A bare key id, completed by the record's Region and account."""
+    account = event.recipient_account_id or ""
+    return KeyRef.parse(f"arn:aws:kms:{event.aws_region or ''}:{account}:key/{key_id}")

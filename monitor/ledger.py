@@ -1,0 +1,99 @@
+"""The memory of actions done, and the right to do one, which runs out.
+
+At most one effect of each action, across redeliveries, crashes and replicas: whoever wants to act
+takes a lease on the action first. A lease that is neither finished nor released runs out, so that
+a crash between the lease and the action costs time but never the action.
+
+`Store` is what `monitor.stores` implement; the ledger is a part of it.
+"""
+
+import hashlib
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from monitor.decision import Outcome
+from monitor.key import KeyRef, KeyState
+
+
+class Claim(StrEnum):
+    """The answer to somebody who wants to act."""
+
+    GRANTED = "granted"
+    DONE = "done"
+    """It was done before; the outcome is in the answer."""
+    BUSY = "busy"
+    """Another task or replica holds the lease."""
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What `Store.claim` answers. `outcome` only with DONE; `until` (epoch seconds) only with BUSY."""
+
+    claim: Claim
+    outcome: Outcome | None = None
+    until: float = 0.0
+
+
+class Origin(StrEnum):
+    """How a baseline state came to be known."""
+
+    SEEN = "seen"
+    """Read from KMS at the start: the first sight of the key."""
+    ACCEPTED = "accepted"
+    """Set by an accepted event."""
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """The state that was last accepted as right for a key, as of a moment (epoch seconds)."""
+
+    key: KeyRef
+    state: KeyState
+    as_of: float
+    origin: Origin
+
+
+class Store(Protocol):
+    """Ledger, leases and baselines. Every method may raise `StoreError`."""
+
+    async def claim(self, action: str, *, owner: str, seconds: float) -> Grant:
+        """Take the lease on an action, for so many seconds. A lease that ran out is free."""
+        ...
+
+    async def finish(self, action: str, *, owner: str, outcome: Outcome) -> None:
+        """The action is done: nobody will be granted it again while the memory lasts."""
+        ...
+
+    async def release(self, action: str, *, owner: str) -> None:
+        """Give the lease back unfinished. Not ours any more: nothing happens."""
+        ...
+
+    async def baseline(self, key: KeyRef) -> Baseline | None: ...
+
+    async def advance(self, baseline: Baseline) -> bool:
+        """Write a baseline, unless one as new or newer is there. True if it was written.
+
+        SEEN never replaces anything: a first sight is only ever the first. ACCEPTED replaces SEEN,
+        and what was accepted earlier.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Raise `StoreError` if the store cannot be used now."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class StoreError(Exception):
+    """The store cannot be reached or used."""
+
+
+def action_id(responder: str, occasion: str) -> str:
+    """The name of an action: one responder on one occasion (a finding, or a finding's stage)."""
+    return hashlib.sha256(f"{responder}|{occasion}".encode()).hexdigest()
+
+
+def key_lease(key: KeyRef) -> str:
+    """The lease under which a key is worked on: by one task at a time, across replicas."""
+    return f"key|{key.arn}"

@@ -1,0 +1,213 @@
+"""Every metric of the daemon, declared in one place and born at zero.
+
+Names follow Prometheus: base units, `_total` for counters, `_seconds` for times. Label values come
+from closed lists or from the settings, never from a message: no key id, ARN or principal. What a
+message names outside those lists is counted as `other`.
+"""
+
+from importlib.metadata import version
+from platform import python_version
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from monitor.decision import Outcome, Reason
+from monitor.delivery import Disposition
+from monitor.finding import Severity
+
+OTHER: Final = "other"
+AGE_BUCKETS: Final = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+"""Seconds. CloudTrail reaches EventBridge after seconds to minutes (aws-facts 4.7)."""
+WORK_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """The metrics, on a registry of their own so that two daemons can live in one process."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        r = self.registry
+        if registry is None:
+            ProcessCollector(registry=r)
+            PlatformCollector(registry=r)
+        p = "kms_monitor_"
+        Info(p + "build", "Version of kms-monitor and of Python.", registry=r).info(
+            {"version": version("kms-monitor"), "python": python_version()}
+        )
+
+        # -- the source
+        self.deliveries = Counter(
+            p + "deliveries", "Deliveries settled.", ["source", "disposition"], registry=r
+        )
+        self.received = Counter(
+            p + "messages_received", "Messages received from a queue.", ["source"], registry=r
+        )
+        self.receive_errors = Counter(
+            p + "receive_errors", "Receive calls that failed.", ["source", "error"], registry=r
+        )
+        self.settle_errors = Counter(
+            p + "settle_errors",
+            "Messages whose deletion or release AWS refused.",
+            ["source", "call"],
+            registry=r,
+        )
+        self.heartbeats = Counter(
+            p + "visibility_extensions",
+            "Visibility time-outs extended for messages still being worked on.",
+            ["source", "result"],
+            registry=r,
+        )
+        self.in_flight = Gauge(
+            p + "deliveries_in_flight", "Deliveries being worked on.", ["source"], registry=r
+        )
+        self.source_up = Gauge(
+            p + "source_up", "1 while the last receive call succeeded.", ["source"], registry=r
+        )
+        self.queue_messages = Gauge(
+            p + "queue_messages",
+            "Approximate messages in the queue.",
+            ["source", "state"],
+            registry=r,
+        )
+        self.message_age = Histogram(
+            p + "message_age_seconds",
+            "Sent to the queue -> received: our half of the delay.",
+            ["source"],
+            buckets=AGE_BUCKETS,
+            registry=r,
+        )
+        self.receive_count = Histogram(
+            p + "message_receive_count",
+            "How often a message had been received when it was settled.",
+            ["source"],
+            buckets=(1, 2, 3, 5, 10),
+            registry=r,
+        )
+        self.paused = Gauge(
+            p + "consumer_paused",
+            "1 while the consumer takes nothing because most deliveries were REJECTed.",
+            registry=r,
+        )
+
+        # -- the journey
+        self.events = Counter(
+            p + "events",
+            "Events read, by what became of them.",
+            ["source", "event_name", "fate"],
+            registry=r,
+        )
+        self.unreadable = Counter(
+            p + "unreadable",
+            "Bodies that no decoder understands.",
+            ["source", "reason"],
+            registry=r,
+        )
+        self.event_age = Histogram(
+            p + "event_age_seconds",
+            "CloudTrail's eventTime -> received, for events that a detector looks at.",
+            ["source"],
+            buckets=AGE_BUCKETS,
+            registry=r,
+        )
+        self.last_event = Gauge(
+            p + "last_event_timestamp_seconds",
+            "When the last event of this account and Region was received.",
+            ["account", "region"],
+            registry=r,
+        )
+        self.findings = Counter(p + "findings", "Findings.", ["detector", "severity"], registry=r)
+        self.detector_errors = Counter(
+            p + "detector_errors", "Events on which a detector broke.", ["detector"], registry=r
+        )
+        self.decisions = Counter(p + "decisions", "Decisions by reason.", ["reason"], registry=r)
+        self.actions = Counter(
+            p + "actions", "Actions carried out.", ["responder", "outcome"], registry=r
+        )
+        self.action_seconds = Histogram(
+            p + "action_seconds", "One action.", ["responder"], buckets=WORK_BUCKETS, registry=r
+        )
+        self.detect_to_act = Histogram(
+            p + "detect_to_act_seconds",
+            "Received -> the first writing KMS call sent.",
+            buckets=WORK_BUCKETS,
+            registry=r,
+        )
+        self.act_to_verified = Histogram(
+            p + "act_to_verified_seconds",
+            "The first writing KMS call sent -> read back as it should be.",
+            buckets=WORK_BUCKETS,
+            registry=r,
+        )
+        self.event_to_safe = Histogram(
+            p + "event_to_safe_seconds",
+            "eventTime -> the key read back as it should be: how long it was unsafe.",
+            buckets=AGE_BUCKETS,
+            registry=r,
+        )
+
+        # -- the services
+        self.client_errors = Counter(
+            p + "client_errors", "AWS calls that failed.", ["service", "error"], registry=r
+        )
+        self.store_errors = Counter(
+            p + "store_errors", "Calls to the store that failed.", ["call"], registry=r
+        )
+        self.responder_up = Gauge(
+            p + "responder_up",
+            "1 while the responder could do its work.",
+            ["responder"],
+            registry=r,
+        )
+        self.mqtt_connected = Gauge(
+            p + "mqtt_connected", "1 while the broker has us connected.", registry=r
+        )
+        self.mqtt_reconnects = Counter(p + "mqtt_reconnects", "Connections made anew.", registry=r)
+        self.mqtt_waiting = Gauge(
+            p + "mqtt_waiting_messages", "Messages kept while the broker is away.", registry=r
+        )
+        self.mqtt_dropped = Counter(
+            p + "mqtt_dropped", "Messages dropped because the buffer was full.", registry=r
+        )
+        self.keys_known = Gauge(
+            p + "known_keys",
+            "Keys whose state was read at the start.",
+            ["account", "region"],
+            registry=r,
+        )
+
+        for reason in Reason:
+            self.decisions.labels(reason.value)
+
+    def born(
+        self,
+        *,
+        sources: list[str] | None = None,
+        detectors: list[str] | None = None,
+        responders: list[str] | None = None,
+        places: list[tuple[str, str]] | None = None,
+    ) -> None:
+        """Create the children of what the settings name, so that counters start at zero.
+
+        `places` are the allowed pairs of account and Region.
+        """
+        for source in sources or []:
+            for disposition in Disposition:
+                self.deliveries.labels(source, disposition.value)
+            self.received.labels(source)
+            self.in_flight.labels(source)
+            self.source_up.labels(source)
+            self.message_age.labels(source)
+            self.event_age.labels(source)
+        for detector in detectors or []:
+            self.detector_errors.labels(detector)
+            for severity in Severity:
+                self.findings.labels(detector, severity.word)
+        for responder in responders or []:
+            self.responder_up.labels(responder)
+            self.action_seconds.labels(responder)
+            for outcome in Outcome:
+                self.actions.labels(responder, outcome.value)
+        for account, region in places or []:
+            self.keys_known.labels(account, region)
