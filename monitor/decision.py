@@ -30,6 +30,7 @@ class Reason(StrEnum):
     APPROVED_ACTOR = "approved_actor"
     OWN_CALL = "own_call"
     NO_KEY = "no_key"
+    RECORD_DISAGREES = "record_disagrees"
     ACCOUNT_NOT_ALLOWED = "account_not_allowed"
     REGION_NOT_ALLOWED = "region_not_allowed"
 
@@ -84,9 +85,7 @@ class Decision(msgspec.Struct, frozen=True):
     reason: Reason
     responders: tuple[str, ...] = ()
     """Names, in the order in which they act: repair first, then tell."""
+    dry_run: bool = False
+    """Mode `observe`: judge and tell, write nothing to the guarded account."""
     done: tuple[Action, ...] = ()
     """The actions carried out so far, so that a responder that tells can say what was done."""
-
-    @property
-    def dry_run(self) -> bool:
-        return self.reason is Reason.OBSERVE

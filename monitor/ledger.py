@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from monitor.decision import Outcome
+from monitor.decision import Action
 from monitor.key import KeyRef, KeyState
 
 
@@ -22,16 +22,16 @@ class Claim(StrEnum):
 
     GRANTED = "granted"
     DONE = "done"
-    """It was done before; the outcome is in the answer."""
+    """It was done before; what became of it is in the answer."""
     BUSY = "busy"
     """Another task or replica holds the lease."""
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """What `Store.claim` answers. `outcome` only with DONE; `until` (epoch seconds) only with BUSY."""
+    """What `Store.claim` answers. `action` only with DONE; `until` (epoch seconds) only with BUSY."""
 
     claim: Claim
-    outcome: Outcome | None = None
+    action: Action | None = None
     until: float = 0.0
 
 
@@ -56,30 +56,39 @@ class Baseline(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """Ledger, leases and baselines. Every method may raise `StoreError`."""
 
-    async def claim(self, action: str, *, owner: str, seconds: float) -> Grant:
-        """Take the lease on an action, for so many seconds. A lease that ran out is free."""
+    async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
+        """Take the lease of this name for so many seconds. A lease that ran out is free.
+
+        An owner that asks again for a lease which it holds is BUSY too: two tasks of one process
+        must not both have it.
+        """
         ...
 
-    async def finish(self, action: str, *, owner: str, outcome: Outcome) -> None:
-        """The action is done: nobody will be granted it again while the memory lasts."""
+    async def finish(self, name: str, *, owner: str, action: Action) -> None:
+        """It is done: nobody will be granted it again while the memory lasts."""
         ...
 
-    async def release(self, action: str, *, owner: str) -> None:
+    async def release(self, name: str, *, owner: str) -> None:
         """Give the lease back unfinished. Not ours any more: nothing happens."""
         ...
 
     async def baseline(self, key: KeyRef) -> Baseline | None: ...
 
-    async def advance(self, baseline: Baseline) -> bool:
-        """Write a baseline, unless one as new or newer is there. True if it was written.
+    async def advance(self, baseline: Baseline, *, tie: bool = False) -> bool:
+        """Write a baseline, unless a better one is there. True if it was written.
 
         SEEN never replaces anything: a first sight is only ever the first. ACCEPTED replaces SEEN,
-        and what was accepted earlier.
+        and what was accepted earlier. Of two accepted in the same second (CloudTrail's resolution)
+        the later call wins only with `tie`, which says that the live key agrees with it.
         """
         ...
 
     async def check(self) -> None:
         """Raise `StoreError` if the store cannot be used now."""
+        ...
+
+    async def prune(self, before: float) -> int:
+        """Forget what was finished before that moment (epoch seconds). How many it was."""
         ...
 
     async def close(self) -> None: ...

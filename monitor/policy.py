@@ -1,0 +1,102 @@
+"""What is to be done about a finding, and why. Pure: no I/O, no clock.
+
+A message is a hint: the account and the Region must be in the settings' allow-list, and the key's
+ARN must agree with the record, before anything at all is written. Whether the key's state is
+really bad is not judged here but by the responder that would write, at the moment of writing.
+"""
+
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from monitor.decision import Decision, Reason, Verdict
+from monitor.finding import Actor, Finding, Kind
+
+
+class Mode(StrEnum):
+    """There is no default: the settings must say which."""
+
+    OBSERVE = "observe"
+    """Judge and tell, write nothing."""
+    ENFORCE = "enforce"
+    """Put keys back."""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What the policy judges by, from the settings and from what AWS calls us."""
+
+    mode: Mode
+    places: frozenset[tuple[str, str]]
+    """The allowed pairs of account and Region."""
+    repairers: tuple[str, ...] = ()
+    tellers: tuple[str, ...] = ()
+    modes: dict[str, Mode] = {}
+    """By detector, where it differs from `mode`."""
+    approved_actors: tuple[str, ...] = ()
+    """Patterns over the ARN of a user or of a role (its own ARN, path included)."""
+    own_arns: frozenset[str] = frozenset()
+    """How our own calls show in CloudTrail: a user's ARN, or a session's without its name."""
+
+
+def decide(finding: Finding, rules: Rules) -> Decision:
+    """Turn a finding into a decision."""
+    if (reason := not_ours(finding, rules)) is not None:
+        return Decision(finding, Verdict.DROP, reason)
+    if finding.kind is Kind.ATTEMPT:
+        return Decision(finding, Verdict.TELL, Reason.FAILED_ATTEMPT, rules.tellers)
+    if finding.key is None:
+        return Decision(finding, Verdict.TELL, Reason.NO_KEY, rules.tellers)
+    if not agrees(finding):
+        return Decision(finding, Verdict.TELL, Reason.RECORD_DISAGREES, rules.tellers)
+    observe = rules.modes.get(finding.detector, rules.mode) is Mode.OBSERVE
+    everybody = rules.repairers + rules.tellers
+    if finding.kind is Kind.CHANGE:
+        verdict, reason, who = Verdict.ACCEPT, Reason.ACCEPTED_CHANGE, rules.repairers
+    elif is_approved(finding.actor, rules):
+        verdict, reason, who = Verdict.ACCEPT, Reason.APPROVED_ACTOR, everybody
+    else:
+        verdict, who = Verdict.REPAIR, everybody
+        reason = Reason.OBSERVE if observe else Reason.ENFORCE
+    return Decision(finding, verdict, reason, who, dry_run=observe)
+
+
+def not_ours(finding: Finding, rules: Rules) -> Reason | None:
+    """Why nothing at all is to be done; None where it concerns us."""
+    account = finding.key.account if finding.key else finding.account
+    region = finding.key.region if finding.key else finding.region
+    if all(account != place[0] for place in rules.places):
+        return Reason.ACCOUNT_NOT_ALLOWED
+    if (account, region) not in rules.places:
+        return Reason.REGION_NOT_ALLOWED
+    if finding.kind is Kind.CHANGE and is_own(finding.actor, rules):
+        return Reason.OWN_CALL
+    return None
+
+
+def agrees(finding: Finding) -> bool:
+    """Whether the key's ARN agrees with the account and Region that the record itself names."""
+    key = finding.key
+    return key is not None and (
+        finding.account in {"", key.account} and finding.region in {"", key.region}
+    )
+
+
+def is_own(actor: Actor, rules: Rules) -> bool:
+    """Whether the call was ours. A role's sessions differ by pod, so their names do not count."""
+    return bool(actor.arn) and own_form(actor.arn) in rules.own_arns
+
+
+def own_form(arn: str) -> str:
+    """A session's ARN without the session's name; any other ARN as it is."""
+    return arn.rpartition("/")[0] if ":assumed-role/" in arn else arn
+
+
+def is_approved(actor: Actor, rules: Rules) -> bool:
+    """Whether the settings name this user, or this role.
+
+    A role is compared by its issuer's ARN, never by splitting the session's, which has lost the
+    path (aws-facts 1.3); and a session's ARN is never matched, for its holder chooses its name.
+    """
+    arn = actor.issuer_arn if ":assumed-role/" in actor.arn else actor.arn
+    return bool(arn) and any(fnmatchcase(arn, pattern) for pattern in rules.approved_actors)

@@ -1,0 +1,1 @@
+"""The built-in responders, one file each. They do not know one another."""

@@ -1,0 +1,65 @@
+"""A store in memory, for tests and for `--once` work. It forgets everything when it goes."""
+
+from monitor.clock import Clock
+from monitor.decision import Action
+from monitor.key import KeyRef
+from monitor.ledger import Baseline, Claim, Grant, Origin
+
+
+class MemoryStore:
+    """See `monitor.ledger.Store`. One event loop only."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.leases: dict[str, tuple[str, float]] = {}
+        self.done: dict[str, tuple[Action, float]] = {}
+        self.baselines: dict[KeyRef, Baseline] = {}
+
+    async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
+        if name in self.done:
+            return Grant(Claim.DONE, action=self.done[name][0])
+        now = self.clock.now()
+        _, until = self.leases.get(name, ("", 0.0))
+        if until > now:
+            return Grant(Claim.BUSY, until=until)
+        self.leases[name] = (owner, now + seconds)
+        return Grant(Claim.GRANTED)
+
+    async def finish(self, name: str, *, owner: str, action: Action) -> None:
+        self.leases.pop(name, None)
+        self.done[name] = (action, self.clock.now())
+
+    async def release(self, name: str, *, owner: str) -> None:
+        if self.leases.get(name, ("", 0.0))[0] == owner:
+            del self.leases[name]
+
+    async def baseline(self, key: KeyRef) -> Baseline | None:
+        return self.baselines.get(key)
+
+    async def advance(self, baseline: Baseline, *, tie: bool = False) -> bool:
+        known = self.baselines.get(baseline.key)
+        if known is not None and not replaces(baseline, known, tie=tie):
+            return False
+        self.baselines[baseline.key] = baseline
+        return True
+
+    async def check(self) -> None:
+        return
+
+    async def prune(self, before: float) -> int:
+        old = [name for name, (_, at) in self.done.items() if at < before]
+        for name in old:
+            del self.done[name]
+        return len(old)
+
+    async def close(self) -> None:
+        return
+
+
+def replaces(new: Baseline, known: Baseline, *, tie: bool) -> bool:
+    """Whether `new` is better than what is known: see `monitor.ledger.Store.advance`."""
+    if new.origin is Origin.SEEN:
+        return False
+    if known.origin is Origin.SEEN:
+        return True
+    return new.as_of > known.as_of or (tie and new.as_of == known.as_of)

@@ -1,0 +1,172 @@
+"""A store in one SQLite file: the default for one replica, and for several on one node.
+
+WAL and `synchronous=FULL`: what was finished stays finished after a power cut. Every change is one
+statement that carries its own condition, so that two processes on one file cannot both be granted
+a lease. Times are epoch seconds.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import msgspec
+
+from monitor.clock import Clock
+from monitor.decision import Action
+from monitor.key import KeyRef, KeyState
+from monitor.ledger import Baseline, Claim, Grant, Origin, StoreError
+
+MIGRATIONS = (
+    """
+    CREATE TABLE action (
+        name TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        until REAL NOT NULL,          -- the lease runs out; 0 once finished
+        finished REAL,                -- NULL until finished
+        record BLOB                   -- the Action as JSON
+    ) WITHOUT ROWID;
+    CREATE INDEX action_finished ON action (finished);
+    CREATE TABLE baseline (
+        arn TEXT PRIMARY KEY,
+        state TEXT NOT NULL,
+        as_of REAL NOT NULL,
+        origin TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
+"""One script for each version of the file; `PRAGMA user_version` counts those that were run."""
+
+CLAIM = """
+    INSERT INTO action (name, owner, until) VALUES (:name, :owner, :until)
+    ON CONFLICT (name) DO UPDATE SET owner = :owner, until = :until
+    WHERE finished IS NULL AND until <= :now
+"""
+ADVANCE = """
+    INSERT INTO baseline (arn, state, as_of, origin) VALUES (:arn, :state, :as_of, :origin)
+    ON CONFLICT (arn) DO UPDATE SET state = :state, as_of = :as_of, origin = :origin
+    WHERE :origin = 'accepted'
+      AND (origin = 'seen' OR as_of < :as_of OR (:tie AND as_of = :as_of))
+"""
+
+
+class SqliteStore:
+    """See `monitor.ledger.Store`. Made by `open`."""
+
+    def __init__(self, database: aiosqlite.Connection, clock: Clock) -> None:
+        self.database = database
+        self.clock = clock
+
+    @classmethod
+    async def open(cls, path: Path, clock: Clock) -> "SqliteStore":
+        """Open or make the file. Raises `StoreError`, in words that name the path."""
+        try:
+            # Autocommit: every statement here is a transaction of its own.
+            database = await aiosqlite.connect(path, isolation_level=None, timeout=5)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"cannot open the store {path}: {error}") from error
+        store = cls(database, clock)
+        try:
+            await store.migrate()
+        except StoreError as error:
+            await database.close()
+            raise StoreError(f"cannot use the store {path}: {error}") from error
+        return store
+
+    async def migrate(self) -> None:
+        async with guarded():
+            await self.database.execute("PRAGMA journal_mode = WAL")
+            await self.database.execute("PRAGMA synchronous = FULL")
+            row = await self.one("PRAGMA user_version")
+            version = row[0] if row else 0
+            if version > len(MIGRATIONS):
+                raise StoreError(f"it was written by a newer kms-monitor (version {version})")
+            for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+                await self.database.executescript(
+                    f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;"
+                )
+
+    async def one(self, query: str, values: dict[str, Any] | None = None) -> Any:
+        async with self.database.execute(query, values or {}) as cursor:
+            return await cursor.fetchone()
+
+    async def change(self, query: str, values: dict[str, Any]) -> int:
+        """How many rows it changed."""
+        async with self.database.execute(query, values) as cursor:
+            return cursor.rowcount
+
+    async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
+        now = self.clock.now()
+        async with guarded():
+            values = {"name": name, "owner": owner, "until": now + seconds, "now": now}
+            if await self.change(CLAIM, values):
+                return Grant(Claim.GRANTED)
+            row = await self.one("SELECT record, until FROM action WHERE name = :name", values)
+        if row is None:  # released between the two statements
+            return Grant(Claim.BUSY, until=now)
+        if row[0] is not None:
+            return Grant(Claim.DONE, action=msgspec.json.decode(row[0], type=Action))
+        return Grant(Claim.BUSY, until=row[1])
+
+    async def finish(self, name: str, *, owner: str, action: Action) -> None:
+        async with guarded():
+            await self.change(
+                "INSERT INTO action (name, owner, until, finished, record)"
+                " VALUES (:name, :owner, 0, :now, :record)"
+                " ON CONFLICT (name) DO UPDATE SET until = 0, finished = :now, record = :record",
+                {
+                    "name": name,
+                    "owner": owner,
+                    "now": self.clock.now(),
+                    "record": msgspec.json.encode(action),
+                },
+            )
+
+    async def release(self, name: str, *, owner: str) -> None:
+        async with guarded():
+            await self.change(
+                "DELETE FROM action WHERE name = :name AND owner = :owner AND finished IS NULL",
+                {"name": name, "owner": owner},
+            )
+
+    async def baseline(self, key: KeyRef) -> Baseline | None:
+        async with guarded():
+            row = await self.one(
+                "SELECT state, as_of, origin FROM baseline WHERE arn = :arn", {"arn": key.arn}
+            )
+        return row and Baseline(key, KeyState(row[0]), row[1], Origin(row[2]))
+
+    async def advance(self, baseline: Baseline, *, tie: bool = False) -> bool:
+        values = {
+            "arn": baseline.key.arn,
+            "state": baseline.state.value,
+            "as_of": baseline.as_of,
+            "origin": baseline.origin.value,
+            "tie": tie,
+        }
+        async with guarded():
+            return await self.change(ADVANCE, values) > 0
+
+    async def check(self) -> None:
+        async with guarded():
+            await self.one("SELECT count(*) FROM baseline WHERE arn = ''")
+
+    async def prune(self, before: float) -> int:
+        async with guarded():
+            return await self.change(
+                "DELETE FROM action WHERE finished < :before", {"before": before}
+            )
+
+    async def close(self) -> None:
+        await self.database.close()
+
+
+@asynccontextmanager
+async def guarded() -> AsyncIterator[None]:
+    """SQLite's errors become ours. ValueError is aiosqlite's word for a closed connection."""
+    try:
+        yield
+    except (sqlite3.Error, ValueError, OSError) as error:
+        raise StoreError(str(error)) from error
