@@ -238,10 +238,10 @@ def translate(error: Exception, call: str) -> tuple[str, MonitorError]:
         # AWS's message names the caller and the resource, and nothing secret.
         text = f"{call}: {code}: {error.response.get('Error', {}).get('Message', '')}"
         if code in DENIED:
-            return code, Denied(text)
+            return code, Denied(text, code=code)
         if code in PASSING or status >= 500:
-            return code, WorthRetrying(text)
-        return code, NotWorthRetrying(text)
+            return code, WorthRetrying(text, code=code)
+        return code, NotWorthRetrying(text, code=code)
     if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
         return code, Denied(f"{call}: no AWS credentials: {code}")
     if isinstance(error, HTTPClientError | BotoConnectionError | TimeoutError | OSError):

@@ -85,6 +85,8 @@ class Decision(msgspec.Struct, frozen=True):
     reason: Reason
     responders: tuple[str, ...] = ()
     """Names, in the order in which they act: repair first, then tell."""
+    received_at: float = 0.0
+    """When the delivery came in (epoch seconds)."""
     dry_run: bool = False
     """Mode `observe`: judge and tell, write nothing to the guarded account."""
     done: tuple[Action, ...] = ()

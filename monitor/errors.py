@@ -35,16 +35,23 @@ class Unreadable(MonitorError):
 class WorthRetrying(MonitorError):
     """The action failed in a way that may pass: throttling, time-outs, stale reads.
 
-    `delay` is how many seconds the caller should wait, or None for its own back-off.
+    `code` is AWS's error code where AWS said no.
     """
 
-    def __init__(self, message: str, *, delay: float | None = None) -> None:
+    def __init__(self, message: str, *, code: str = "") -> None:
         super().__init__(message)
-        self.delay = delay
+        self.code = code
 
 
 class NotWorthRetrying(MonitorError):
-    """The action failed for good; only people or another event can change that."""
+    """The action failed for good; only people or another event can change that.
+
+    `code` is AWS's error code where AWS said no.
+    """
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Denied(NotWorthRetrying):

@@ -80,6 +80,11 @@ class Event(msgspec.Struct, frozen=True, rename="camel"):
         return bool(self.error_code)
 
     @property
+    def version(self) -> tuple[int, int] | None:
+        """`eventVersion` as a pair of integers; None where it is missing or no version."""
+        return parse_version(self.event_version or "")
+
+    @property
     def time(self) -> float:
         """`eventTime` as epoch seconds; it has a resolution of one second."""
         return parse_time(self.event_time)

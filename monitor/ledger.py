@@ -51,6 +51,11 @@ class Baseline(msgspec.Struct, frozen=True):
     state: KeyState
     as_of: float
     origin: Origin
+    damaged_at: float = 0.0
+    """Event time of the latest damage that found the key in this very state.
+
+    Should an older change still arrive that moves the baseline, that damage has to be undone.
+    """
 
 
 class Store(Protocol):
@@ -81,6 +86,10 @@ class Store(Protocol):
         and what was accepted earlier. Of two accepted in the same second (CloudTrail's resolution)
         the later call wins only with `tie`, which says that the live key agrees with it.
         """
+        ...
+
+    async def note_damage(self, key: KeyRef, at: float) -> None:
+        """Set `damaged_at` of the key's baseline, where there is one, to `at` if that is later."""
         ...
 
     async def check(self) -> None:

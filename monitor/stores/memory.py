@@ -1,5 +1,7 @@
 """A store in memory, for tests and for `--once` work. It forgets everything when it goes."""
 
+from msgspec.structs import replace
+
 from monitor.clock import Clock
 from monitor.decision import Action
 from monitor.key import KeyRef
@@ -40,8 +42,13 @@ class MemoryStore:
         known = self.baselines.get(baseline.key)
         if known is not None and not replaces(baseline, known, tie=tie):
             return False
-        self.baselines[baseline.key] = baseline
+        damaged_at = known.damaged_at if known else baseline.damaged_at
+        self.baselines[baseline.key] = replace(baseline, damaged_at=damaged_at)
         return True
+
+    async def note_damage(self, key: KeyRef, at: float) -> None:
+        if (known := self.baselines.get(key)) and known.damaged_at < at:
+            self.baselines[key] = replace(known, damaged_at=at)
 
     async def check(self) -> None:
         return

@@ -33,7 +33,8 @@ MIGRATIONS = (
         arn TEXT PRIMARY KEY,
         state TEXT NOT NULL,
         as_of REAL NOT NULL,
-        origin TEXT NOT NULL
+        origin TEXT NOT NULL,
+        damaged_at REAL NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
     """,
 )
@@ -134,9 +135,10 @@ class SqliteStore:
     async def baseline(self, key: KeyRef) -> Baseline | None:
         async with guarded():
             row = await self.one(
-                "SELECT state, as_of, origin FROM baseline WHERE arn = :arn", {"arn": key.arn}
+                "SELECT state, as_of, origin, damaged_at FROM baseline WHERE arn = :arn",
+                {"arn": key.arn},
             )
-        return row and Baseline(key, KeyState(row[0]), row[1], Origin(row[2]))
+        return row and Baseline(key, KeyState(row[0]), row[1], Origin(row[2]), row[3])
 
     async def advance(self, baseline: Baseline, *, tie: bool = False) -> bool:
         values = {
@@ -148,6 +150,13 @@ class SqliteStore:
         }
         async with guarded():
             return await self.change(ADVANCE, values) > 0
+
+    async def note_damage(self, key: KeyRef, at: float) -> None:
+        async with guarded():
+            await self.change(
+                "UPDATE baseline SET damaged_at = :at WHERE arn = :arn AND damaged_at < :at",
+                {"arn": key.arn, "at": at},
+            )
 
     async def check(self) -> None:
         async with guarded():

@@ -1,0 +1,86 @@
+"""The journey of one delivery, on one screen."""
+
+import structlog
+from msgspec.structs import replace
+
+from monitor.decision import Decision, Verdict
+from monitor.delivery import Delivery, Disposition, worst
+from monitor.detection import Detection
+from monitor.envelope import open_body
+from monitor.errors import Unreadable
+from monitor.event import Event
+from monitor.metrics import OTHER, Metrics
+from monitor.policy import Rules, decide
+from monitor.response import Response
+
+
+class Pipeline:
+    """envelope -> detection -> policy -> response. `rules` may be replaced while it runs."""
+
+    def __init__(
+        self, detection: Detection, rules: Rules, response: Response, metrics: Metrics
+    ) -> None:
+        self.detection = detection
+        self.rules = rules
+        self.response = response
+        self.metrics = metrics
+        self.log = structlog.get_logger("pipeline")
+        self.wanted = detection.wanted
+
+    async def process(self, delivery: Delivery) -> Disposition:
+        """Take one delivery all the way, and say what is to become of it."""
+        try:
+            opened = open_body(delivery.body, self.wanted)
+        except Unreadable as error:
+            return self.unreadable(delivery, error)
+        if opened.others:
+            self.metrics.events.labels(delivery.source, OTHER, "ignored").inc(opened.others)
+        return worst([await self.judge(event, delivery) for event in opened.events])
+
+    async def judge(self, event: Event, delivery: Delivery) -> Disposition:
+        """One event that somebody looks at."""
+        self.note(event, delivery)
+        seen = self.detection.inspect(event)
+        dispositions = [Disposition.RETRY] if seen.broken else []
+        for finding in seen.findings:
+            decision = replace(decide(finding, self.rules), received_at=delivery.received_at)
+            decision = await self.response.carry_out(decision)
+            self.report(decision)
+            settled = all(action.outcome.settled for action in decision.done)
+            dispositions.append(Disposition.DONE if settled else Disposition.RETRY)
+        return worst(dispositions)
+
+    def note(self, event: Event, delivery: Delivery) -> None:
+        """Measure and log an event that somebody looks at."""
+        self.metrics.events.labels(delivery.source, event.event_name, "inspected").inc()
+        self.metrics.event_age.labels(delivery.source).observe(delivery.received_at - event.time)
+        place = (event.recipient_account_id or "", event.aws_region or "")
+        if place in self.rules.places:
+            self.metrics.last_event.labels(*place).set(delivery.received_at)
+        if (event.version or (1, 0))[0] != 1:
+            # AWS promises that only a new major version breaks readers: read it, but say so.
+            self.log.warning("unknown major version", version=event.event_version)
+
+    def report(self, decision: Decision) -> None:
+        """Count and log a decision once it is carried out."""
+        finding = decision.finding
+        self.metrics.decisions.labels(decision.reason.value).inc()
+        write = self.log.info if decision.verdict is not Verdict.DROP else self.log.warning
+        write(
+            "finding",
+            finding=finding.finding_id,
+            event=finding.event_id,
+            title=finding.title,
+            severity=finding.severity.word,
+            key=str(finding.key or ""),
+            actor=finding.actor.name,
+            verdict=decision.verdict.value,
+            reason=decision.reason.value,
+            actions={action.responder: action.outcome.value for action in decision.done},
+        )
+
+    def unreadable(self, delivery: Delivery, error: Unreadable) -> Disposition:
+        self.metrics.unreadable.labels(delivery.source, error.reason).inc()
+        if delivery.receive_count == 1:  # it comes a few times more before it is a dead letter
+            self.log.warning("unreadable", reason=error.reason, detail=str(error)[:300])
+        return Disposition.REJECT

@@ -1,0 +1,124 @@
+"""Keys as they are: reading and writing KMS. The only place that does either."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import stamina
+
+from monitor.aws import Aws
+from monitor.clock import Clock
+from monitor.errors import NotWorthRetrying, WorthRetrying
+from monitor.finding import Finding
+from monitor.key import KeyRef, KeySnapshot, KeyState
+from monitor.repair.plan import Call
+
+if TYPE_CHECKING:
+    from types_aiobotocore_kms.type_defs import KeyMetadataTypeDef
+
+NOT_FOUND = "NotFoundException"
+INVALID_STATE = "KMSInvalidStateException"
+POLL_FIRST, POLL_LONGEST = 0.05, 2.0
+"""Seconds. A read-back usually succeeds at once; DescribeKey allows 2,000 calls a second."""
+
+
+def patiently() -> AsyncIterator[stamina.Attempt]:
+    """Try again what may pass, for half a minute.
+
+    On top of botocore's few quick tries: the quota of 5 writing calls a second is shared with
+    whoever attacks (aws-facts 3.7).
+    """
+    return aiter(
+        stamina.retry_context(
+            on=WorthRetrying,
+            attempts=None,
+            timeout=30,
+            wait_initial=0.2,
+            wait_max=4,
+            wait_jitter=0.5,
+        )
+    )
+
+
+class LiveKeys:
+    """KMS and CloudTrail's event history, one key at a time. Errors: see `monitor.errors`."""
+
+    def __init__(self, aws: Aws, clock: Clock) -> None:
+        self.aws = aws
+        self.clock = clock
+
+    async def read(self, key: KeyRef) -> KeySnapshot:
+        """The key as DescribeKey shows it now; state GONE where KMS does not know it."""
+        client = await self.aws.kms(key.account, key.region)
+        try:
+            async for attempt in patiently():
+                with attempt:
+                    async with self.aws.calling("kms", "DescribeKey"):
+                        answer = await client.describe_key(KeyId=key.arn)
+        except NotWorthRetrying as error:
+            if error.code == NOT_FOUND:
+                return KeySnapshot(key, KeyState.GONE, self.clock.now())
+            raise
+        return snapshot(key, answer["KeyMetadata"], self.clock.now())
+
+    async def send(self, call: Call, key: KeyRef) -> None:
+        """Make one writing call. Sent twice it does no harm: see the key-state table."""
+        client = await self.aws.kms(key.account, key.region)
+        async for attempt in patiently():
+            with attempt:
+                async with self.aws.calling("kms", call.value):
+                    match call:
+                        case Call.CANCEL_KEY_DELETION:
+                            await client.cancel_key_deletion(KeyId=key.arn)
+                        case Call.ENABLE_KEY:
+                            await client.enable_key(KeyId=key.arn)
+
+    async def read_until(self, key: KeyRef, wanted: KeyState, seconds: float) -> KeySnapshot:
+        """Read until the key is in that state, or for so long; the last snapshot.
+
+        KMS is eventually consistent: usually within seconds, sometimes minutes (aws-facts 3.7).
+        """
+        deadline = self.clock.monotonic() + seconds
+        pause = POLL_FIRST
+        while True:
+            live = await self.read(key)
+            if live.state is wanted or self.clock.monotonic() >= deadline:
+                return live
+            await asyncio.sleep(min(pause, max(0.0, deadline - self.clock.monotonic())))
+            pause = min(pause * 2, POLL_LONGEST)
+
+    async def in_history(self, finding: Finding) -> bool:
+        """Whether CloudTrail's own event history has the event that the message claims.
+
+        The history follows the call by minutes (5 on average) and exists even where no trail does.
+        """
+        key = finding.key
+        assert key is not None
+        client = await self.aws.cloudtrail(key.account, key.region)
+        async with self.aws.calling("cloudtrail", "LookupEvents"):
+            answer = await client.lookup_events(
+                LookupAttributes=[{"AttributeKey": "EventId", "AttributeValue": finding.event_id}],
+                StartTime=datetime.fromtimestamp(finding.event_time - 1, UTC),
+                EndTime=datetime.fromtimestamp(finding.event_time + 1, UTC),
+            )
+        return any(
+            event.get("EventName") == finding.event_name
+            and key.key_id in event.get("CloudTrailEvent", "")
+            and finding.actor.arn in event.get("CloudTrailEvent", "")
+            for event in answer["Events"]
+        )
+
+
+def snapshot(key: KeyRef, metadata: "KeyMetadataTypeDef", now: float) -> KeySnapshot:
+    """DescribeKey's `KeyMetadata` as a snapshot."""
+    date = metadata.get("DeletionDate")
+    return KeySnapshot(
+        key=key,
+        state=KeyState(metadata["KeyState"]),
+        as_of=now,
+        customer_managed=metadata.get("KeyManager", "CUSTOMER") == "CUSTOMER",
+        origin=metadata.get("Origin", "AWS_KMS"),
+        multi_region=metadata.get("MultiRegion", False),
+        deletion_date=date.timestamp() if date else None,
+    )

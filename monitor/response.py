@@ -1,0 +1,124 @@
+"""Carries decisions out: each responder in its turn, at most once, repair before telling.
+
+The ledger remembers what every action became, so that a redelivered message repeats only what was
+not finished. Without the ledger the work goes on: repairs are harmless to repeat, and a
+notification told twice is better than one never told.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from uuid import uuid4
+
+import structlog
+from msgspec.structs import replace
+
+from monitor.clock import Clock
+from monitor.decision import Action, Decision, Outcome
+from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
+from monitor.ledger import Claim, Grant, Store, StoreError, action_id
+from monitor.metrics import Metrics
+from monitor.plugins import Responder
+
+LONGEST = {True: 150.0, False: 30.0}
+"""Seconds that a responder may take, by whether it repairs."""
+
+
+class Response:
+    """The enabled responders."""
+
+    def __init__(
+        self, responders: Mapping[str, Responder], store: Store, clock: Clock, metrics: Metrics
+    ) -> None:
+        self.responders = responders
+        self.store = store
+        self.clock = clock
+        self.metrics = metrics
+        self.log = structlog.get_logger("response")
+
+    async def carry_out(self, decision: Decision) -> Decision:
+        """The decision, with what became of every action in `done`. Never raises."""
+        for name in decision.responders:
+            action = await self.once(self.responders[name], decision)
+            self.metrics.actions.labels(name, action.outcome.value).inc()
+            self.metrics.responder_up.labels(name).set(action.outcome.settled)
+            level = "info" if action.outcome.settled else "warning"
+            getattr(self.log, level)(
+                "action",
+                responder=name,
+                outcome=action.outcome.value,
+                detail=action.detail,
+                finding=decision.finding.finding_id,
+                key=str(decision.finding.key or ""),
+            )
+            decision = replace(decision, done=(*decision.done, action))
+        return decision
+
+    async def once(self, responder: Responder, decision: Decision) -> Action:
+        """Do it unless it was done before, or is being done elsewhere."""
+        name, owner = action_id(responder.name, self.occasion(responder, decision)), uuid4().hex
+        seconds = LONGEST[responder.repairs]
+        grant = await self.claim(name, owner, seconds + 30)
+        if grant.claim is Claim.DONE and grant.action is not None:
+            # As it was, so that whoever tells about it later tells the whole story.
+            return grant.action
+        if grant.claim is Claim.BUSY:
+            return Action(responder.name, Outcome.RETRY, "it is being done elsewhere")
+        with self.metrics.action_seconds.labels(responder.name).time():
+            action = await self.act(responder, decision, seconds)
+        await self.record(name, owner, action)
+        return action
+
+    def occasion(self, responder: Responder, decision: Decision) -> str:
+        """What makes an action the same as one done before.
+
+        For a repair it is the finding. To tell is a new occasion whenever the repair came to
+        another end: "not restored yet" and then "restored" are two messages, "restored" twice is
+        one.
+        """
+        repairs = [
+            f"{action.responder}={action.outcome}"
+            for action in decision.done
+            if self.responders[action.responder].repairs
+        ]
+        parts = [] if responder.repairs else repairs
+        return "|".join([decision.finding.finding_id, *parts])
+
+    async def act(self, responder: Responder, decision: Decision, seconds: float) -> Action:
+        """One action, guarded: what a responder throws becomes an outcome."""
+        outcome, detail = Outcome.FAILED, ""
+        try:
+            async with asyncio.timeout(seconds):
+                return await responder.respond(decision)
+        except Denied as error:
+            outcome, detail = Outcome.DENIED, str(error)
+        except NotWorthRetrying as error:
+            outcome, detail = Outcome.REFUSED, str(error)
+        except WorthRetrying as error:
+            outcome, detail = Outcome.RETRY, str(error)
+        except TimeoutError:
+            outcome, detail = Outcome.RETRY, f"it took longer than {seconds:g} s"
+        except Exception as error:
+            # The type only: the text of an error that nobody foresaw may hold anything.
+            detail = f"the responder broke: {type(error).__name__}"
+            self.log.exception("responder broke", responder=responder.name)
+        return Action(responder.name, outcome, detail, finished_at=self.clock.now())
+
+    async def claim(self, name: str, owner: str, seconds: float) -> Grant:
+        try:
+            return await self.store.claim(name, owner=owner, seconds=seconds)
+        except StoreError as error:
+            self.store_failed("claim", error)
+            return Grant(Claim.GRANTED)
+
+    async def record(self, name: str, owner: str, action: Action) -> None:
+        try:
+            if action.outcome.settled:
+                await self.store.finish(name, owner=owner, action=action)
+            else:
+                await self.store.release(name, owner=owner)
+        except StoreError as error:
+            self.store_failed("finish", error)
+
+    def store_failed(self, call: str, error: StoreError) -> None:
+        self.metrics.store_errors.labels(call).inc()
+        self.log.error("store cannot be used", call=call, error=str(error))
