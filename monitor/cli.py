@@ -1,4 +1,126 @@
-"""Stub until the commands land."""
+"""The command `kms-monitor`.
+
+Exit codes: 0 all is well; 1 it did not end as it should; 2 the settings or the command line are
+wrong.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from monitor import plugins
+from monitor.errors import SettingsError
+
+app = typer.Typer(
+    name="kms-monitor",
+    help="Keeps AWS KMS keys alive: detects, undoes, verifies and tells.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+generate = typer.Typer(help="Write files that are made from the code.", no_args_is_help=True)
+app.add_typer(generate, name="generate")
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="KMS_MONITOR_CONFIG",
+        help="The settings file.",
+        show_default=True,
+    ),
+]
+DEFAULT_CONFIG = Path("kms-monitor.yaml")
 
 
-def main() -> None: ...
+@app.command(epilog="Example: kms-monitor run --config config/example.yaml")
+def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Run the daemon until SIGTERM or SIGINT.
+
+    The first signal finishes what is in flight; a second one ends at once.
+    """
+    # Imported here, so that --help and the other commands start fast.
+    from monitor import app as daemon  # noqa: PLC0415
+    from monitor import logs  # noqa: PLC0415
+
+    settings, loaded = read(config)
+    logs.set_up(settings.log.level, settings.log.format)
+    with asyncio.Runner(loop_factory=fast_loop()) as runner:
+        runner.run(live(daemon.App(settings, loaded)))
+
+
+async def live(daemon: "daemon.App") -> None:  # type: ignore[name-defined]
+    """Run the daemon, with its signals."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if daemon.stopping.is_set():
+            os._exit(1)
+        daemon.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    await daemon.run()
+
+
+def fast_loop():  # type: ignore[no-untyped-def]
+    """uvloop's event loop where it is installed."""
+    try:
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+@app.command(epilog="Example: kms-monitor check --config config/example.yaml")
+def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Check the settings: file, variables, and every plugin's options."""
+    settings, _ = read(config)
+    places = ", ".join(f"{account} {region}" for account, region in sorted(settings.places))
+    typer.echo(f"{config}: the settings are good: mode {settings.mode.value}, guarding {places}")
+
+
+@app.command("plugins", epilog="Example: kms-monitor plugins")
+def list_plugins() -> None:
+    """List every installed detector and responder."""
+    table = Table("kind", "name", "from", "what", box=None, pad_edge=False)
+    for kind in plugins.GROUPS:
+        for name, point in sorted(plugins.installed(kind).items()):
+            plugin = plugins.load(kind, name)
+            origin = point.dist.name if point.dist else "?"
+            what = getattr(plugin, "title", None) or (plugin.__module__.__doc__ or "")
+            module = sys.modules[plugin.__module__]
+            what = (module.__doc__ or "").strip().splitlines()[0]
+            table.add_row(kind.removesuffix("s"), name, origin, what)
+    Console().print(table)
+
+
+def read(config: Path) -> "tuple[Settings, plugins.Loaded]":  # type: ignore[name-defined]
+    """The settings with their plugins loaded; faults end the program with exit code 2."""
+    from monitor.app import load  # noqa: PLC0415
+    from monitor.settings_file import read_settings  # noqa: PLC0415
+
+    try:
+        settings = read_settings(config, os.environ)
+        return settings, load(settings, config)
+    except SettingsError as error:
+        fail(error)
+
+
+def fail(error: SettingsError) -> NoReturn:
+    for fault in error.faults:
+        typer.echo(f"kms-monitor: {fault}", err=True)
+    raise typer.Exit(2)
+
+
+def main() -> None:
+    app()

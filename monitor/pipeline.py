@@ -50,6 +50,10 @@ class Pipeline:
             dispositions.append(Disposition.DONE if settled else Disposition.RETRY)
         return worst(dispositions)
 
+    def know_as_own(self, arn: str) -> None:
+        """Recognise one more ARN as ours (see `monitor.policy.own_form`)."""
+        self.rules = replace(self.rules, own_arns=self.rules.own_arns | {arn})
+
     def note(self, event: Event, delivery: Delivery) -> None:
         """Measure and log an event that somebody looks at."""
         self.metrics.events.labels(delivery.source, event.event_name, "inspected").inc()

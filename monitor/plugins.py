@@ -5,11 +5,13 @@ A plugin is a class named by an entry point of the groups `kms_monitor.detectors
 settings name it: an installed package alone never runs inside the daemon.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import msgspec
 import structlog
 from pydantic import BaseModel
 
@@ -21,6 +23,7 @@ from monitor.event import Event
 from monitor.finding import Finding
 from monitor.ledger import Store
 from monitor.metrics import Metrics
+from monitor.policy import Mode
 
 
 class NoOptions(BaseModel, extra="forbid"):
@@ -87,6 +90,15 @@ class Responder(Protocol):
 GROUPS = {"detectors": "kms_monitor.detectors", "responders": "kms_monitor.responders"}
 
 
+class Loaded(msgspec.Struct, frozen=True):
+    """The plugins that the settings name, ready to be made: their options are already validated."""
+
+    detectors: dict[str, Callable[[], Detector]]
+    responders: dict[str, Callable[[Services], Responder]]
+    modes: dict[str, Mode]
+    """By detector, where it differs from the mode of the whole."""
+
+
 def installed(kind: str) -> dict[str, EntryPoint]:
     """Every installed plugin of a kind (`detectors` or `responders`), by name, not loaded."""
     return {point.name: point for point in entry_points(group=GROUPS[kind])}
@@ -98,4 +110,51 @@ def load(kind: str, name: str) -> Any:
     if name not in points:
         known = ", ".join(sorted(points))
         raise SettingsError([f"{kind}.{name}: no such plugin is installed; there are: {known}"])
-    return points[name].load()
+    try:
+        return points[name].load()
+    except (ImportError, AttributeError) as error:
+        raise SettingsError([f"{kind}.{name}: cannot be loaded: {error}"]) from error
+
+
+def load_all(
+    detectors: Mapping[str, Mapping[str, Any]],
+    responders: Mapping[str, Mapping[str, Any]],
+    validate: Callable[[type[BaseModel], Mapping[str, Any], tuple[str, str]], BaseModel],
+) -> Loaded:
+    """Load every plugin that the settings name, by name with its options.
+
+    Raises one `SettingsError` with the faults of all of them. `validate` gets a plugin's model, its
+    options and their path in the settings.
+    """
+    faults: list[str] = []
+    loaded = Loaded({}, {}, {})
+    for name, given in detectors.items():
+        options = dict(given)
+        try:
+            if (mode := options.pop("mode", None)) is not None:
+                loaded.modes[name] = parse_mode(mode, name)
+            plugin = load("detectors", name)
+            loaded.detectors[name] = partial(
+                plugin, validate(plugin.Options, options, ("detectors", name))
+            )
+        except SettingsError as error:
+            faults += error.faults
+    for name, given in responders.items():
+        try:
+            plugin = load("responders", name)
+            loaded.responders[name] = partial(
+                plugin, validate(plugin.Options, given, ("responders", name))
+            )
+        except SettingsError as error:
+            faults += error.faults
+    if faults:
+        raise SettingsError(faults)
+    return loaded
+
+
+def parse_mode(text: object, detector: str) -> Mode:
+    try:
+        return Mode(str(text))
+    except ValueError as error:
+        fault = f"detectors.{detector}.mode: is {text!r}, but: must be observe or enforce"
+        raise SettingsError([fault]) from error

@@ -56,11 +56,12 @@ class LiveKeys:
                 with attempt:
                     async with self.aws.calling("kms", "DescribeKey"):
                         answer = await client.describe_key(KeyId=key.arn)
+                    return snapshot(key, answer["KeyMetadata"], self.clock.now())
         except NotWorthRetrying as error:
             if error.code == NOT_FOUND:
                 return KeySnapshot(key, KeyState.GONE, self.clock.now())
             raise
-        return snapshot(key, answer["KeyMetadata"], self.clock.now())
+        raise AssertionError("unreachable: the last attempt raises")
 
     async def send(self, call: Call, key: KeyRef) -> None:
         """Make one writing call. Sent twice it does no harm: see the key-state table."""

@@ -1,0 +1,304 @@
+"""The daemon, put together from the settings: what lives long, and how it comes up and goes down."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic import BaseModel
+
+from monitor import plugins, web
+from monitor.aws import Aws
+from monitor.aws import Entry as AccountEntry
+from monitor.backoff import Backoff
+from monitor.clock import Clock, SystemClock
+from monitor.consumer import Consumer
+from monitor.detection import Detection
+from monitor.errors import MonitorError
+from monitor.ledger import Store, StoreError
+from monitor.metrics import Metrics
+from monitor.pipeline import Pipeline
+from monitor.policy import Rules, own_form
+from monitor.response import Response
+from monitor.settings import Settings
+from monitor.settings_file import plugin_options
+from monitor.sources.sqs import Queue, SqsSource
+from monitor.stores.memory import MemoryStore
+from monitor.stores.sqlite import SqliteStore
+from monitor.sweep import FirstSight
+
+STUCK = 300.0
+"""Seconds without a receive, after which the process counts as stuck (`/healthz`)."""
+PATIENCE = 60.0
+"""Seconds that the first sight of the keys may hold up the queue."""
+
+
+class App:
+    """One daemon. `run` ends after `stop`, or raises if a part that should never end does."""
+
+    def __init__(
+        self, settings: Settings, loaded: plugins.Loaded, *, clock: Clock | None = None
+    ) -> None:
+        self.settings = settings
+        self.loaded = loaded
+        self.clock = clock or SystemClock()
+        self.metrics = Metrics()
+        self.log = structlog.get_logger("app")
+        self.stopping = asyncio.Event()
+        self.problems: dict[str, Callable[[], str | None]] = {}
+        self.trouble: dict[str, str] = {"start": "not all parts are up yet"}
+        self.sources: list[SqsSource] = []
+        self.consumers: list[Consumer] = []
+        self.port = 0
+        self.beat = self.clock.monotonic()
+
+    def stop(self) -> None:
+        """Finish what is in flight, then end."""
+        self.log.info("stopping")
+        self.stopping.set()
+
+    async def run(self, when_up: Callable[[], None] | None = None) -> None:
+        """Live until `stop`. `when_up` is called once everything has been started."""
+        settings = self.settings
+        self.metrics.born(
+            sources=[queue.label for queue in settings.queues],
+            detectors=list(settings.detectors),
+            responders=list(settings.responders),
+            places=sorted(settings.places),
+        )
+        runner, self.port = await web.serve(
+            settings.web.host,
+            settings.web.port,
+            self.metrics,
+            health=self.health,
+            readiness=self.readiness,
+        )
+        self.log.info("listening", url=f"http://{settings.web.host}:{self.port}/metrics")
+        try:
+            async with self.aws() as aws:
+                store = await self.open_store()
+                if store is not None:
+                    try:
+                        await self.live(aws, store, when_up)
+                    finally:
+                        await store.close()
+        finally:
+            await runner.cleanup()
+        self.log.info("stopped")
+
+    async def live(self, aws: Aws, store: Store, when_up: Callable[[], None] | None) -> None:
+        pipeline, responders = self.assemble(aws, store)
+        async with asyncio.TaskGroup() as tasks:
+            long_lived: list[asyncio.Task[Any]] = []
+
+            def start(name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+                task = tasks.create_task(work, name=name)
+                long_lived.append(task)
+                return task
+
+            start("beat", self.keep_beating())
+            start("check the store", self.watch_store(store))
+            start("learn our own names", self.learn_own_names(aws, pipeline))
+            for name, responder in responders.items():
+                self.problems[f"responder {name}"] = responder.problem
+                start(f"serve responder {name}", responder.serve())
+            await self.first_sight(aws, store, start)
+            for queue in settings_queues(self.settings):
+                source = SqsSource(queue, aws, self.clock, self.metrics)
+                consumer = Consumer(source, pipeline, self.clock, self.metrics)
+                self.problems[f"queue {queue.name}"] = source.problem
+                self.problems[f"consumer {queue.name}"] = consumer.problem
+                start(f"send batches to {queue.name}", source.batches.run())
+                start(f"keep messages of {queue.name} hidden", source.keep_hidden())
+                start(f"watch queue {queue.name}", source.watch())
+                self.sources.append(source)
+                self.consumers.append(consumer)
+            consuming = [
+                tasks.create_task(consumer.run(), name=f"consume {consumer.source.name}")
+                for consumer in self.consumers
+            ]
+            self.trouble.pop("start")
+            if when_up is not None:
+                when_up()
+            await self.stopping.wait()
+            await self.wind_down(consuming)
+            for task in reversed(long_lived):
+                task.cancel()
+
+    async def wind_down(self, consuming: list[asyncio.Task[None]]) -> None:
+        """Take nothing more, finish within the grace period, give back the rest."""
+        for consumer in self.consumers:
+            consumer.stop()
+        if consuming:
+            _, late = await asyncio.wait(consuming, timeout=self.settings.grace_seconds)
+            for task in late:
+                self.log.warning("not finished in time, giving back", task=task.get_name())
+                task.cancel()
+        for source in self.sources:
+            await source.give_back()
+
+    # -- putting together
+
+    def aws(self) -> Aws:
+        settings = self.settings
+        return Aws(
+            self.metrics,
+            entries=[
+                AccountEntry(one.id, one.role_arn or "", one.external_id or "")
+                for one in settings.accounts
+            ],
+            pool=sum(queue.in_flight for queue in settings.queues) + 20,
+            home_region=settings.queues[0].region,
+        )
+
+    async def open_store(self) -> Store | None:
+        """The store; tried for as long as it takes, for a daemon that exits cannot be asked why."""
+        settings, backoff = self.settings.store, Backoff()
+        if settings.kind == "memory":
+            return MemoryStore(self.clock)
+        while not self.stopping.is_set():
+            try:
+                store = await SqliteStore.open(settings.path, self.clock)
+            except StoreError as error:
+                self.log.error("store cannot be opened", problem=str(error))
+                self.trouble["store"] = str(error)
+                await self.stopped_within(backoff.next())
+            else:
+                self.trouble.pop("store", None)
+                return store
+        return None
+
+    def assemble(self, aws: Aws, store: Store) -> tuple[Pipeline, dict[str, plugins.Responder]]:
+        settings, clock, metrics = self.settings, self.clock, self.metrics
+        responders = {
+            name: make(
+                plugins.Services(
+                    aws=aws,
+                    clock=clock,
+                    store=store,
+                    metrics=metrics,
+                    log=structlog.get_logger(name),
+                    environment=settings.environment,
+                )
+            )
+            for name, make in self.loaded.responders.items()
+        }
+        rules = Rules(
+            mode=settings.mode,
+            places=settings.places,
+            repairers=tuple(name for name, one in responders.items() if one.repairs),
+            tellers=tuple(name for name, one in responders.items() if not one.repairs),
+            modes=self.loaded.modes,
+            approved_actors=tuple(settings.approved_actors),
+        )
+        detection = Detection([make() for make in self.loaded.detectors.values()], metrics)
+        response = Response(responders, store, clock, metrics)
+        return Pipeline(detection, rules, response, metrics), responders
+
+    # -- long-lived tasks
+
+    async def first_sight(
+        self, aws: Aws, store: Store, start: Callable[[str, Coroutine[Any, Any, Any]], Any]
+    ) -> None:
+        """Look at all keys before the first event; a place that cannot be read does not block."""
+        sights = [
+            FirstSight(place, aws, store, self.clock, self.metrics)
+            for place in sorted(self.settings.places)
+        ]
+        for sight in sights:
+            place = f"{sight.account} {sight.region}"
+            self.problems[f"keys of {place}"] = sight.problem
+            start(f"look at the keys of {place}", sight.run())
+        until = self.clock.monotonic() + PATIENCE
+        while not all(sight.seen.is_set() for sight in sights):
+            if self.clock.monotonic() >= until or await self.stopped_within(0.02):
+                break
+
+    async def learn_own_names(self, aws: Aws, pipeline: Pipeline) -> None:
+        """Ask every account what it calls us, so that our own calls are recognised."""
+        for account in self.settings.accounts:
+            name, backoff = f"identity in {account.id}", Backoff()
+            while True:
+                try:
+                    arn = await aws.identity(account.id, account.regions[0])
+                except MonitorError as error:
+                    self.trouble[name] = str(error)
+                    await asyncio.sleep(backoff.next())
+                else:
+                    self.trouble.pop(name, None)
+                    pipeline.know_as_own(own_form(arn))
+                    break
+
+    async def watch_store(self, store: Store) -> None:
+        forget_at = 0.0
+        while True:
+            try:
+                await store.check()
+                if self.clock.monotonic() >= forget_at:
+                    forget_at = self.clock.monotonic() + 3600
+                    await store.prune(self.clock.now() - self.settings.store.remember_days * 86400)
+            except StoreError as error:
+                self.trouble["store"] = str(error)
+                self.metrics.store_errors.labels("check").inc()
+            else:
+                self.trouble.pop("store", None)
+            await asyncio.sleep(10)
+
+    async def keep_beating(self) -> None:
+        while True:
+            self.beat = self.clock.monotonic()
+            await asyncio.sleep(1)
+
+    async def stopped_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.stopping.wait()
+        except TimeoutError:
+            return False
+
+    # -- probes
+
+    def health(self) -> dict[str, str]:
+        """Whether the process moves, whatever the world around it does."""
+        now = self.clock.monotonic()
+        return {
+            f"queue {source.name}": f"no receive for {now - source.polled_at:.0f} s"
+            for source in self.sources
+            if now - source.polled_at > STUCK and not self.stopping.is_set()
+        }
+
+    def readiness(self) -> dict[str, str]:
+        """Why it cannot do its job, by part."""
+        found = dict(self.trouble)
+        for part, problem in self.problems.items():
+            if (text := problem()) is not None:
+                found[part] = text
+        if self.stopping.is_set():
+            found["stop"] = "stopping"
+        return found
+
+
+def settings_queues(settings: Settings) -> list[Queue]:
+    return [
+        Queue(
+            name=queue.label,
+            url=queue.url,
+            region=queue.region,
+            in_flight=queue.in_flight,
+            visibility=queue.visibility_seconds,
+            wait=queue.wait_seconds,
+        )
+        for queue in settings.queues
+    ]
+
+
+def load(settings: Settings, file: Path) -> plugins.Loaded:
+    """Load and validate every plugin that the settings name. Raises `SettingsError`."""
+
+    def validate(
+        model: type[BaseModel], options: Mapping[str, Any], path: tuple[str, str]
+    ) -> BaseModel:
+        return plugin_options(model, options, path, file)
+
+    return plugins.load_all(settings.detectors, settings.responders, validate)

@@ -1,0 +1,167 @@
+"""The settings as typed models. Unknown keys are refused; there is no default for `mode`.
+
+`monitor.settings_file` reads them from YAML and from variables; `kms-monitor generate schema` prints
+their JSON schema for editors.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from monitor.logs import Format
+from monitor.policy import Mode
+
+REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
+QUEUE_URL = re.compile(
+    r"https?://[^/\s]+/(?:[^/\s]+/)*\d{12}/(?P<name>[A-Za-z0-9_-]{1,80}(?:\.fifo)?)"
+)
+ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,575}$"
+
+
+def quoted(value: Any) -> Any:
+    """YAML reads 012345670123 as an octal number: an account id has to be in quotes."""
+    if isinstance(value, int):
+        raise ValueError('an account id must be in quotes, such as "111122223333"')  # noqa: TRY004
+    return value
+
+
+AccountId = Annotated[str, BeforeValidator(quoted), Field(pattern=r"^\d{12}$")]
+Region = Annotated[str, Field(pattern=REGION)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Account(Model):
+    """An account whose keys are guarded. Nothing is ever written in any other."""
+
+    id: AccountId
+    regions: list[Region] = Field(min_length=1, description="The Regions whose keys are guarded.")
+    role_arn: str | None = Field(
+        None, pattern=ROLE_ARN, description="The role to assume; none for the daemon's own account."
+    )
+    external_id: str | None = Field(None, min_length=2, max_length=1224)
+
+    @model_validator(mode="after")
+    def role_is_in_the_account(self) -> "Account":
+        if self.role_arn is not None and self.role_arn.split(":")[4] != self.id:
+            raise ValueError("role_arn must name a role of this very account")
+        if self.external_id is not None and self.role_arn is None:
+            raise ValueError("external_id is used only together with role_arn")
+        return self
+
+
+class QueueSettings(Model):
+    url: str = Field(description="The queue's URL, as SQS gives it.")
+    region: Region
+    name: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_-]{1,80}$", description="For metrics; default: from the URL."
+    )
+    in_flight: int = Field(50, ge=1, le=1000, description="Messages worked on at once, at most.")
+    visibility_seconds: int = Field(60, ge=10, le=43200)
+    wait_seconds: int = Field(
+        10,
+        ge=1,
+        le=20,
+        description="Long poll; a stop waits for it, so stay below the grace period.",
+    )
+
+    @model_validator(mode="after")
+    def url_is_a_queue(self) -> "QueueSettings":
+        if QUEUE_URL.fullmatch(self.url) is None:
+            raise ValueError(
+                "url must be a queue's URL, such as"
+                " https://sqs.eu-west-1.amazonaws.com/111122223333/kms-monitor"
+            )
+        return self
+
+    @property
+    def label(self) -> str:
+        match = QUEUE_URL.fullmatch(self.url)
+        assert match is not None
+        return self.name or match["name"].replace(".", "_")
+
+
+class StoreSettings(Model):
+    kind: Literal["sqlite", "memory"] = "sqlite"
+    path: Path = Field(
+        Path("kms-monitor.db"),
+        description="The SQLite file; on a volume that outlives the process.",
+    )
+    remember_days: int = Field(
+        15,
+        ge=1,
+        le=365,
+        description="How long done actions are remembered: above the retention "
+        "of the queue, at most 14 days, or an old message could be acted on twice.",
+    )
+
+
+class WebSettings(Model):
+    host: str = Field("127.0.0.1", description="0.0.0.0 in a container.")
+    port: int = Field(8080, ge=0, le=65535, description="0 takes any free port.")
+
+
+class LogSettings(Model):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Format = Field("auto", description="auto: text on a terminal, JSON elsewhere.")
+
+
+def nothing_means_defaults(value: Any) -> Any:
+    """`key_disabled:` with nothing behind it is None in YAML, and means: with its defaults."""
+    if isinstance(value, dict):
+        return {name: {} if options is None else options for name, options in value.items()}
+    return value
+
+
+Plugins = Annotated[dict[str, dict[str, Any]], BeforeValidator(nothing_means_defaults)]
+
+
+class Settings(Model):
+    """The whole of them. Options of plugins are validated by the plugins' own models."""
+
+    mode: Mode = Field(
+        description="observe: judge and tell, write nothing. enforce: put keys back. No default."
+    )
+    environment: str = Field(
+        "default",
+        pattern=r"^[A-Za-z0-9_.-]{1,40}$",
+        description="A name for this installation, shown in every notification.",
+    )
+    accounts: list[Account] = Field(min_length=1)
+    queues: list[QueueSettings] = Field(min_length=1)
+    detectors: Plugins = Field(
+        {"key_disabled": {}, "key_deletion_scheduled": {}, "key_enabled": {}},
+        min_length=1,
+        description="By name, with their options, and `mode` where it differs.",
+    )
+    responders: Plugins = Field({"restore_key": {}}, min_length=1, description="By name.")
+    approved_actors: list[str] = Field(
+        [],
+        description="Whose changes are right: patterns over the ARN of an IAM user or role. Each "
+        "change is looked up in CloudTrail's event history before it is believed.",
+    )
+    store: StoreSettings = StoreSettings()
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
+    grace_seconds: float = Field(
+        25, ge=1, le=600, description="To finish what is in flight; below Kubernetes' grace period."
+    )
+
+    @model_validator(mode="after")
+    def names_differ(self) -> "Settings":
+        ids = [account.id for account in self.accounts]
+        if len(set(ids)) < len(ids):
+            raise ValueError("accounts: each id may stand there once")
+        labels = [queue.label for queue in self.queues]
+        if len(set(labels)) < len(labels):
+            raise ValueError("queues: their names must differ; give one a `name`")
+        return self
+
+    @property
+    def places(self) -> frozenset[tuple[str, str]]:
+        """The allowed pairs of account and Region."""
+        return frozenset((one.id, region) for one in self.accounts for region in one.regions)

@@ -1,0 +1,141 @@
+"""Reads the settings: a YAML file, then `KMS_MONITOR_...` variables over it.
+
+A variable names a setting by its path, with two underscores between the parts:
+`KMS_MONITOR_STORE__PATH=/var/lib/kms-monitor/state.db`; its value is read as YAML. Variables whose
+first part is no setting are ignored, for Kubernetes makes such names by itself for a service called
+`kms-monitor`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from monitor.errors import SettingsError
+from monitor.settings import Settings
+
+PREFIX = "KMS_MONITOR_"
+LARGEST = 1024 * 1024
+"""Bytes. Nobody writes more settings by hand."""
+
+Path_ = tuple[str | int, ...]
+
+
+def read_settings(path: Path, environment: Mapping[str, str]) -> Settings:
+    """The validated settings. Raises `SettingsError` with one sentence for each fault."""
+    document, lines = read_yaml(path)
+    overlay(document, environment)
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        raise SettingsError(faults(error, str(path), lines)) from error
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Path_, int]]:
+    """The document, and the line on which each of its parts stands."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise SettingsError([f"{path}: cannot be read: {error.strerror}"]) from error
+    if len(text) > LARGEST:
+        raise SettingsError([f"{path}: is larger than {LARGEST} bytes"])
+    try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            # A few lines of aliases can unfold into gigabytes.
+            raise SettingsError([f"{path}: aliases (*name) are not supported"])
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise SettingsError([f"{where}: is not valid YAML: {problem}"]) from error
+    if not isinstance(document, dict):
+        raise SettingsError([f"{path}: must hold names with values, such as `mode: observe`"])
+    lines: dict[Path_, int] = {}
+    note_lines(node, (), lines)
+    return document, lines
+
+
+def note_lines(node: yaml.Node | None, path: Path_, lines: dict[Path_, int]) -> None:
+    if node is None:
+        return
+    lines.setdefault(path, node.start_mark.line + 1)
+    match node:
+        case yaml.MappingNode():
+            for name, value in node.value:
+                inside = (*path, str(name.value))
+                lines[inside] = name.start_mark.line + 1
+                note_lines(value, inside, lines)
+        case yaml.SequenceNode():
+            for index, value in enumerate(node.value):
+                note_lines(value, (*path, index), lines)
+        case _:
+            pass
+
+
+def overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Write the variables' values over the document's."""
+    for name, text in sorted(environment.items()):
+        first, *rest = name.removeprefix(PREFIX).lower().split("__")
+        if not name.startswith(PREFIX) or first not in Settings.model_fields:
+            continue
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise SettingsError([f"{name}: its value is not valid YAML"]) from error
+        target: Any = document
+        parts = [first, *rest]
+        for part in parts[:-1]:
+            inner = target.get(part)
+            if not isinstance(inner, dict):
+                inner = target[part] = {}
+            target = inner
+        target[parts[-1]] = value
+
+
+def faults(
+    error: ValidationError, file: str, lines: Mapping[Path_, int], prefix: Path_ = ()
+) -> list[str]:
+    """One sentence for each fault: file, line, path, what stands there, what is expected."""
+    return [fault(one, file, lines, prefix) for one in error.errors(include_url=False)]
+
+
+def fault(one: ErrorDetails, file: str, lines: Mapping[Path_, int], prefix: Path_) -> str:
+    path = prefix + tuple(one["loc"])
+    known = path
+    while known and known not in lines:
+        known = known[:-1]
+    line = lines.get(known)
+    where = f"{file}:{line}" if line else file
+    name = ".".join(str(part) for part in path) or "settings"
+    match one["type"]:
+        case "missing":
+            return f"{where}: {name}: is missing"
+        case "extra_forbidden":
+            # Without its value: what stands in the wrong place may be a secret.
+            return f"{where}: {name}: there is no such setting"
+        case "value_error":
+            return f"{where}: {name}: {one['msg'].removeprefix('Value error, ')}"
+        case _:
+            pass
+    value = repr(one["input"])
+    shown = f"{value[:60]}..." if len(value) > 60 else value
+    return f"{where}: {name}: is {shown}, but: {one['msg']}"
+
+
+def plugin_options(
+    model: type[BaseModel], options: Mapping[str, Any], path: Path_, file: Path
+) -> BaseModel:
+    """The options of one plugin, validated by its own model. Raises `SettingsError`."""
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        try:
+            _, lines = read_yaml(file)
+        except SettingsError:
+            lines = {}
+        raise SettingsError(faults(error, str(file), lines, path)) from error
