@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -17,6 +17,12 @@ from rich.table import Table
 
 from monitor import plugins
 from monitor.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from monitor.app import App
+    from monitor.settings import Settings
 
 app = typer.Typer(
     name="kms-monitor",
@@ -49,16 +55,16 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     The first signal finishes what is in flight; a second one ends at once.
     """
     # Imported here, so that --help and the other commands start fast.
-    from monitor import app as daemon  # noqa: PLC0415
     from monitor import logs  # noqa: PLC0415
+    from monitor.app import App  # noqa: PLC0415
 
     settings, loaded = read(config)
     logs.set_up(settings.log.level, settings.log.format)
     with asyncio.Runner(loop_factory=fast_loop()) as runner:
-        runner.run(live(daemon.App(settings, loaded)))
+        runner.run(live(App(settings, loaded)))
 
 
-async def live(daemon: "daemon.App") -> None:  # type: ignore[name-defined]
+async def live(daemon: "App") -> None:
     """Run the daemon, with its signals."""
     loop = asyncio.get_running_loop()
 
@@ -72,7 +78,7 @@ async def live(daemon: "daemon.App") -> None:  # type: ignore[name-defined]
     await daemon.run()
 
 
-def fast_loop():  # type: ignore[no-untyped-def]
+def fast_loop() -> "Callable[[], asyncio.AbstractEventLoop] | None":
     """uvloop's event loop where it is installed."""
     try:
         import uvloop  # noqa: PLC0415
@@ -97,14 +103,13 @@ def list_plugins() -> None:
         for name, point in sorted(plugins.installed(kind).items()):
             plugin = plugins.load(kind, name)
             origin = point.dist.name if point.dist else "?"
-            what = getattr(plugin, "title", None) or (plugin.__module__.__doc__ or "")
             module = sys.modules[plugin.__module__]
             what = (module.__doc__ or "").strip().splitlines()[0]
             table.add_row(kind.removesuffix("s"), name, origin, what)
     Console().print(table)
 
 
-def read(config: Path) -> "tuple[Settings, plugins.Loaded]":  # type: ignore[name-defined]
+def read(config: Path) -> "tuple[Settings, plugins.Loaded]":
     """The settings with their plugins loaded; faults end the program with exit code 2."""
     from monitor.app import load  # noqa: PLC0415
     from monitor.settings_file import read_settings  # noqa: PLC0415

@@ -17,7 +17,7 @@ REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
 QUEUE_URL = re.compile(
     r"https?://[^/\s]+/(?:[^/\s]+/)*\d{12}/(?P<name>[A-Za-z0-9_-]{1,80}(?:\.fifo)?)"
 )
-ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,575}$"
+ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]+$"
 
 
 def quoted(value: Any) -> Any:
@@ -41,7 +41,10 @@ class Account(Model):
     id: AccountId
     regions: list[Region] = Field(min_length=1, description="The Regions whose keys are guarded.")
     role_arn: str | None = Field(
-        None, pattern=ROLE_ARN, description="The role to assume; none for the daemon's own account."
+        None,
+        max_length=640,
+        pattern=ROLE_ARN,
+        description="The role to assume; none for the daemon's own account.",
     )
     external_id: str | None = Field(None, min_length=2, max_length=1224)
 
