@@ -1,2 +1,4 @@
 """Stub until the commands land."""
+
+
 def main() -> None: ...
