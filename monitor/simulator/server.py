@@ -1,0 +1,255 @@
+"""The simulator as a whole: one HTTP endpoint on the loopback for every AWS service it has.
+
+async with Simulator() as sim:
+    client = session.create_client("kms", endpoint_url=sim.endpoint_url, ...)
+    ...
+    await sim.settle()  # every event that is on its way has arrived
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from aiohttp import web
+
+from monitor.simulator import world
+from monitor.simulator.borrowed import Borrowed
+from monitor.simulator.cloudtrail import CloudTrail
+from monitor.simulator.deny import DenyRule
+from monitor.simulator.endpoint import Endpoint, KeyService
+from monitor.simulator.events import EventBridge
+from monitor.simulator.hop import Hop, Road
+from monitor.simulator.identity import Identities
+from monitor.simulator.recorder import Recorder
+from monitor.simulator.sts import Sts
+from monitor.simulator.wire import Incoming
+
+LOOPBACK = "127.0.0.1"
+"""The only address ever bound: nothing here checks a signature."""
+ACCOUNTS = ("111122223333", "444455556666")
+REGIONS = ("eu-west-1", "us-east-1")
+
+_MAX_BODY_BYTES = 64 * 2**20
+_TICK_SECONDS = 1.0
+_GOODBYE_SECONDS = 0.3
+
+
+class Knobs(msgspec.Struct, kw_only=True):
+    """What can be turned while the simulator runs, with `Simulator.set_knob`."""
+
+    deny: tuple[str, ...] = ()
+    """Rules `WHO:SERVICE:ACTION`."""
+    delay: tuple[float, float] = (0.0, 0.0)
+    """Seconds from a call to its event on the bus: from, to."""
+    duplicates: float = 0.0
+    """Probability that an event arrives twice."""
+    disorder: float = 0.0
+    """Seconds within which events are shuffled."""
+    consistency_seconds: float = 0.0
+    """How long KMS may still show a key's old state."""
+    quota_scale: float | None = None
+    """Factor on KMS's request quotas; None for no throttling."""
+    history_delay_seconds: float = 0.0
+    """How long until LookupEvents shows an event."""
+    external_id: str = ""
+    """ExternalId that AssumeRole into another account must bring; empty for none."""
+
+
+class Simulator:
+    """A strict local AWS around KMS. Only one can be open in a process at a time."""
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        accounts: Sequence[str] = ACCOUNTS,
+        regions: Sequence[str] = REGIONS,
+        knobs: Knobs | None = None,
+        seed: int | None = None,
+        now: Callable[[], float] = time.time,
+        kms: KeyService | None = None,
+    ) -> None:
+        self.port = port
+        """0 for any free one; once open, the one that is used."""
+        self.accounts = tuple(accounts)
+        self.regions = tuple(regions)
+        self.rule_name = self.trail_name = world.NAME
+        self.knobs = knobs or Knobs()
+        self._rng = random.Random(seed)  # noqa: S311 - dice, no secrets
+        self._now = now
+        self.kms: KeyService = kms or _own_kms(now, self._rng)
+        self.identities = Identities(self.accounts, now=now, rng=self._rng)
+        self.cloudtrail = CloudTrail(now=now)
+        self.bridge = EventBridge(now=now)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        """Open the port; raises OSError if it is taken."""
+        self._lent = Borrowed()
+        self._hop = Hop(self.bridge, road=Road(), send=self._send, rng=self._rng, now=self._now)
+        self.bridge.sent = self._hop.set_out
+        self._recorder = Recorder(self.cloudtrail, self._hop, self.identities, rng=self._rng)
+        self._endpoint = Endpoint(
+            kms=self.kms,
+            own={
+                "cloudtrail": self.cloudtrail,
+                "events": self.bridge,
+                "sts": Sts(self.identities),
+            },
+            lent=self._lent,
+            cloudtrail=self.cloudtrail,
+            identities=self.identities,
+            recorder=self._recorder,
+            regions=self.regions,
+            now=self._now,
+        )
+        self._apply_knobs()
+        application = web.Application(client_max_size=_MAX_BODY_BYTES)
+        application.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=_GOODBYE_SECONDS
+        )
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, LOOPBACK, self.port).start()
+        except OSError:
+            await self._runner.cleanup()
+            self._lent.close()
+            raise
+        self.port = self._runner.addresses[0][1]
+        self._world = await world.build(
+            self._lent, self.cloudtrail, self.bridge, accounts=self.accounts, regions=self.regions
+        )
+        self._tasks = [
+            asyncio.create_task(self._hop.run(), name="simulator carries events to targets"),
+            asyncio.create_task(self._tick_for_ever(), name="simulator lets KMS's time pass"),
+        ]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the port; long polls are answered, empty, at once."""
+        self._lent.release()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._runner.cleanup()
+        self._lent.close()
+
+    @property
+    def endpoint_url(self) -> str:
+        """What AWS clients take as endpoint_url or AWS_ENDPOINT_URL."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def queue_url(self) -> str:
+        """The queue into which every rule sends."""
+        return self._queue_url(self._world.queue_arn)
+
+    @property
+    def dlq_url(self) -> str:
+        """The queue for what was received five times and not deleted."""
+        return self._queue_url(self._world.dlq_arn)
+
+    @property
+    def topic_arn(self) -> str:
+        """The SNS topic for notifications."""
+        return self._world.topic_arn
+
+    @property
+    def topic_queue_url(self) -> str:
+        """A queue subscribed to the topic, to read what the topic delivered."""
+        return self._queue_url(self._world.topic_queue_arn)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """Every CloudTrail record so far, oldest first."""
+        return self._recorder.records
+
+    def description(self) -> dict[str, Any]:
+        """Say what there is, as `simulate --json` prints it."""
+        return {
+            "endpoint_url": self.endpoint_url,
+            "queue_url": self.queue_url,
+            "dlq_url": self.dlq_url,
+            "topic_arn": self.topic_arn,
+            "topic_queue_url": self.topic_queue_url,
+            "rule_name": self.rule_name,
+            "trail_name": self.trail_name,
+            "accounts": list(self.accounts),
+            "regions": list(self.regions),
+        }
+
+    def set_knob(self, name: str, value: Any) -> None:
+        """Turn one of `Knobs` while the simulator runs; raises AttributeError for another name."""
+        getattr(self.knobs, name)
+        setattr(self.knobs, name, value)
+        self._apply_knobs()
+
+    def tick(self) -> None:
+        """Let KMS's time pass now, rather than at the next second."""
+        for event in self.kms.tick():
+            self._recorder.take_service_event(event)
+
+    async def settle(self) -> None:
+        """Wait until every event that is on its way has been delivered."""
+        await self._hop.settle()
+
+    def _apply_knobs(self) -> None:
+        knobs = self.knobs
+        self._endpoint.deny = tuple(DenyRule.parse(text) for text in knobs.deny)
+        self._hop.road = Road(
+            delay=knobs.delay, duplicates=knobs.duplicates, disorder=knobs.disorder
+        )
+        self.kms.consistency_seconds = knobs.consistency_seconds
+        self.kms.quota_scale = knobs.quota_scale
+        self.cloudtrail.history.delay_seconds = knobs.history_delay_seconds
+        self.identities.external_id = knobs.external_id
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            self.tick()
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def _send(self, arn: str, body: str, parameters: dict[str, Any]) -> bool:
+        match arn.split(":")[2]:
+            case "sqs":
+                return await self._lent.put_message(
+                    arn, body, group_id=parameters.get("MessageGroupId")
+                )
+            case "sns":
+                return await self._lent.publish(arn, body)
+            case _:
+                return False
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        raw_path, _, query = request.raw_path.partition("?")
+        answer = await self._endpoint.handle(
+            Incoming(
+                method=request.method,
+                raw_path=raw_path,
+                query=query,
+                headers={name.lower(): value for name, value in request.headers.items()},
+                body=await request.read(),
+                peer=request.remote or LOOPBACK,
+            )
+        )
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+    def _queue_url(self, arn: str) -> str:
+        *_, account, name = arn.split(":")
+        return f"{self.endpoint_url}/{account}/{name}"
+
+
+def _own_kms(now: Callable[[], float], rng: random.Random) -> KeyService:
+    from monitor.simulator.kms import Kms
+
+    return Kms(now=now, rng=rng)
