@@ -17,6 +17,7 @@ from rich.table import Table
 
 from monitor import plugins
 from monitor.errors import SettingsError
+from monitor.simulator.command import simulate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+app.command()(simulate)
 generate = typer.Typer(help="Write files that are made from the code.", no_args_is_help=True)
 app.add_typer(generate, name="generate")
 
@@ -107,6 +109,16 @@ def list_plugins() -> None:
             what = (module.__doc__ or "").strip().splitlines()[0]
             table.add_row(kind.removesuffix("s"), name, origin, what)
     Console().print(table)
+
+
+@generate.command(epilog="Example: kms-monitor generate schema > config/schema.json")
+def schema() -> None:
+    """Print the JSON schema of the settings, for editors."""
+    import json  # noqa: PLC0415
+
+    from monitor.settings import Settings  # noqa: PLC0415
+
+    typer.echo(json.dumps(Settings.model_json_schema(), indent=2))
 
 
 def read(config: Path) -> "tuple[Settings, plugins.Loaded]":

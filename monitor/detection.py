@@ -50,7 +50,9 @@ class Detection:
                 findings.extend(detector.inspect(event))
             except Exception:
                 self.metrics.detector_errors.labels(detector.name).inc()
-                self.log.exception("detector broke", detector=detector.name, event=event.event_id)
+                self.log.exception(
+                    "detector broke", detector=detector.name, event_id=event.event_id
+                )
                 broken.append(detector.name)
         for finding in findings:
             self.metrics.findings.labels(finding.detector, finding.severity.word).inc()

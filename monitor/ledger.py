@@ -82,9 +82,9 @@ class Store(Protocol):
     async def advance(self, baseline: Baseline, *, tie: bool = False) -> bool:
         """Write a baseline, unless a better one is there. True if it was written.
 
-        SEEN never replaces anything: a first sight is only ever the first. ACCEPTED replaces SEEN,
-        and what was accepted earlier. Of two accepted in the same second (CloudTrail's resolution)
-        the later call wins only with `tie`, which says that the live key agrees with it.
+        SEEN never replaces anything: a first sight is only ever the first. ACCEPTED replaces what
+        is older. Of two in the same second (CloudTrail's resolution) the later call wins only with
+        `tie`, which says that the live key agrees with it.
         """
         ...
 

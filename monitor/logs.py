@@ -41,7 +41,10 @@ def set_up(level: str = "info", form: Format = "auto") -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     renderer: list[structlog.typing.Processor] = (
-        [clean_values, structlog.dev.ConsoleRenderer()]
+        [
+            clean_values,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
         if text
         # Frames without local variables: those could hold secrets.
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -73,7 +73,7 @@ class Pipeline:
         write(
             "finding",
             finding=finding.finding_id,
-            event=finding.event_id,
+            event_id=finding.event_id,
             title=finding.title,
             severity=finding.severity.word,
             key=str(finding.key or ""),

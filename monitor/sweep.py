@@ -6,6 +6,7 @@ it does not hold up the others.
 """
 
 import asyncio
+import math
 
 import structlog
 
@@ -76,5 +77,7 @@ class FirstSight:
         if not live.customer_managed:
             return False
         if worth_keeping(live.state):
-            await self.store.advance(Baseline(key, live.state, live.as_of, Origin.SEEN))
+            # Whole seconds, as events have: one later in this second must count as later.
+            seen_at = math.floor(live.as_of)
+            await self.store.advance(Baseline(key, live.state, seen_at, Origin.SEEN))
         return True

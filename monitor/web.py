@@ -34,8 +34,8 @@ async def serve(
     app.router.add_get("/metrics", make_aiohttp_handler(metrics.registry))
     app.router.add_get("/healthz", probe(health))
     app.router.add_get("/readyz", probe(readiness))
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, host, port, shutdown_timeout=1)
+    site = web.TCPSite(runner, host, port)
     await site.start()
     return runner, runner.addresses[0][1]

@@ -1,26 +1,17 @@
-"""Which state was right before an event. Pure."""
+"""Which state is right for a key. Pure."""
 
-from monitor.finding import Finding
 from monitor.key import KeyState
-from monitor.ledger import Baseline, Origin
+from monitor.ledger import Baseline
 
 
-def prior_state(known: Baseline | None, finding: Finding) -> KeyState:
-    """The state that the key should go back to; what is not known counts as Enabled.
+def prior_state(known: Baseline | None) -> KeyState:
+    """The state that a key should go back to; what is not known counts as Enabled.
 
-    A first sight is no proof of what was right if it may show the very damage that the finding is
-    about: the key was disabled, then the daemon started and saw it disabled, then the event came.
-    CloudTrail's times have a resolution of one second, so an event of the same second may have
-    come before the sight.
+    It is what was seen when the daemon first met the key, or was accepted since. A key that was
+    disabled before the daemon ever saw it therefore stays disabled, and people are told: nobody can
+    say from the outside whether that was an attack or a wish.
     """
-    if known is None:
-        return KeyState.ENABLED
-    perhaps_the_damage = (
-        known.origin is Origin.SEEN
-        and known.state is finding.caused
-        and finding.event_time <= known.as_of
-    )
-    return KeyState.ENABLED if perhaps_the_damage else known.state
+    return known.state if known else KeyState.ENABLED
 
 
 def worth_keeping(state: KeyState) -> bool:

@@ -85,14 +85,12 @@ class RestoreKey:
     async def undo(self, decision: Decision, key: KeyRef) -> Action:
         """Put the key back into the state that was right before the event."""
         known = await self.known(key)
-        wanted = prior_state(known, decision.finding)
+        wanted = prior_state(known)
         live = await self.look(decision.finding, key, wanted)
         if plan(live, wanted).nothing_to_do:
             if known is not None:
                 await self.remember_damage(key, decision.finding)
-            return self.over(
-                Outcome.ALREADY, f"the key is {live.state}, as it should be; nothing was written"
-            )
+            return self.over(Outcome.ALREADY, as_it_should_be(live, known))
         return await self.restore(decision, live, wanted)
 
     async def accept(self, decision: Decision, key: KeyRef) -> Action:
@@ -249,3 +247,10 @@ class RestoreKey:
             await self.store.release(key_lease(key), owner=owner)
         except StoreError as error:
             self.store_failed("release", error)
+
+
+def as_it_should_be(live: KeySnapshot, known: Baseline | None) -> str:
+    """Why nothing was written, in words that say where the knowledge comes from."""
+    if known is not None and known.origin is Origin.SEEN and live.state is not KeyState.ENABLED:
+        return f"the key is {live.state}, as it was when first seen; nothing was written"
+    return f"the key is {live.state}, as it should be; nothing was written"

@@ -67,6 +67,4 @@ def replaces(new: Baseline, known: Baseline, *, tie: bool) -> bool:
     """Whether `new` is better than what is known: see `monitor.ledger.Store.advance`."""
     if new.origin is Origin.SEEN:
         return False
-    if known.origin is Origin.SEEN:
-        return True
     return new.as_of > known.as_of or (tie and new.as_of == known.as_of)

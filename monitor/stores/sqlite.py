@@ -49,7 +49,7 @@ ADVANCE = """
     INSERT INTO baseline (arn, state, as_of, origin) VALUES (:arn, :state, :as_of, :origin)
     ON CONFLICT (arn) DO UPDATE SET state = :state, as_of = :as_of, origin = :origin
     WHERE :origin = 'accepted'
-      AND (origin = 'seen' OR as_of < :as_of OR (:tie AND as_of = :as_of))
+      AND (as_of < :as_of OR (:tie AND as_of = :as_of))
 """
 
 
