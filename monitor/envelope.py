@@ -1,9 +1,8 @@
 """From the body of a delivery to the events inside it.
 
-Every shape is recognised by itself. Most bodies are about calls that no detector looks at, so a
-body is read twice: once for the two names that decide whether anybody cares, which skips all else,
-and whole only if somebody does. Shapes: Amazon EventBridge user guide, "AWS service events
-delivered via AWS CloudTrail".
+Every shape is recognised by itself. A body is decoded once, and of a record no more than tells
+whether any detector looks at such calls; most are about others. Shapes: Amazon EventBridge user
+guide, "AWS service events delivered via AWS CloudTrail".
 """
 
 from collections.abc import Container
@@ -17,19 +16,10 @@ CLOUDTRAIL = " via CloudTrail"
 """How the `detail-type` of every CloudTrail record on EventBridge ends."""
 
 
-class Names(msgspec.Struct, frozen=True, rename="camel"):
-    event_source: str | None = None
-    event_name: str | None = None
-
-
-class Outline(msgspec.Struct, frozen=True, rename="kebab"):
-    """As little of an EventBridge envelope as tells whether anybody cares."""
+class Envelope(msgspec.Struct, frozen=True, rename="kebab"):
+    """An EventBridge event that carries a CloudTrail record."""
 
     detail_type: str
-    detail: Names
-
-
-class Envelope(msgspec.Struct, frozen=True, rename="kebab"):
     detail: Event
 
 
@@ -41,8 +31,7 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 BORING = Opened(others=1)
-outline = msgspec.json.Decoder(Outline)
-envelope = msgspec.json.Decoder(Envelope)
+decoder = msgspec.json.Decoder(Envelope)
 
 
 def open_body(body: str | bytes, wanted: Container[tuple[str, str]]) -> Opened:
@@ -52,24 +41,28 @@ def open_body(body: str | bytes, wanted: Container[tuple[str, str]]) -> Opened:
     CreateKey.
     """
     try:
-        seen = outline.decode(body)
-        names = seen.detail
-        if not seen.detail_type.endswith(CLOUDTRAIL):
-            return BORING
-        if names.event_name is None or names.event_source is None:
-            raise Unreadable(
-                "missing_field", "a CloudTrail record without eventName or eventSource"
-            )
-        if (names.event_source, names.event_name) not in wanted:
-            return BORING
-        event = envelope.decode(body).detail
+        envelope = decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise explain(error) from error
+    event = envelope.detail
+    if (event.event_source, event.event_name) in wanted:
+        check(event)
+        return Opened(events=(event,))
+    if not envelope.detail_type.endswith(CLOUDTRAIL):
+        return BORING
+    if not (event.event_name and event.event_source):
+        raise Unreadable("missing_field", "a CloudTrail record without eventName or eventSource")
+    return BORING
+
+
+def check(event: Event) -> None:
+    """What every event that is looked at must have: an id to know it by, and a time."""
+    if not event.event_id:
+        raise Unreadable("missing_field", "a CloudTrail record without eventID")
     try:
         _ = event.time
     except (ValueError, OverflowError) as error:
         raise Unreadable("bad_time", "eventTime is not a time of ISO 8601") from error
-    return Opened(events=(event,))
 
 
 def explain(error: Exception) -> Unreadable:
@@ -77,11 +70,9 @@ def explain(error: Exception) -> Unreadable:
     match error:
         case msgspec.ValidationError():
             text = str(error)
-            if "missing required field" in text:
-                # Without `detail-type` it is no EventBridge event at all.
-                envelope_itself = "`detail" in text and "$.detail" not in text
-                return Unreadable("unknown_shape" if envelope_itself else "missing_field", text)
-            return Unreadable("unknown_shape" if "$" not in text else "wrong_type", text)
+            # Without `detail-type` and `detail` it is no EventBridge event at all.
+            foreign = "$" not in text or "missing required field" in text
+            return Unreadable("unknown_shape" if foreign else "wrong_type", text)
         case RecursionError():
             return Unreadable("too_deep", "nested deeper than any AWS event")
         case UnicodeError():
