@@ -51,7 +51,7 @@ class Resource(msgspec.Struct, frozen=True):
     account_id: str | None = msgspec.field(default=None, name="accountId")
 
 
-class Event(msgspec.Struct, frozen=True, rename="camel"):
+class Event(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """One CloudTrail record (event versions 1.x).
 
     The members stand in the order in which CloudTrail writes them, which makes decoding faster.
