@@ -52,9 +52,9 @@ class Baseline(msgspec.Struct, frozen=True):
     as_of: float
     origin: Origin
     damaged_at: float = 0.0
-    """Event time of the latest damage that found the key in this very state.
+    """Event time of the latest damage to the key.
 
-    Should an older change still arrive that moves the baseline, that damage has to be undone.
+    Should an older change still arrive that moves the baseline, that damage has to be undone anew.
     """
 
 

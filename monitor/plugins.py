@@ -41,7 +41,8 @@ class Detector(Protocol):
     name: ClassVar[str]
     title: ClassVar[str]
     events: ClassVar[frozenset[tuple[str, str]]]
-    Options: ClassVar[type[BaseModel]]
+    Options: ClassVar[type[Any]]
+    """A pydantic model that refuses unknown members."""
 
     def inspect(self, event: Event) -> Iterable[Finding]: ...
 
@@ -69,7 +70,8 @@ class Responder(Protocol):
     name: ClassVar[str]
     repairs: ClassVar[bool]
     """Whether it writes to the guarded account. Those act before the ones that tell."""
-    Options: ClassVar[type[BaseModel]]
+    Options: ClassVar[type[Any]]
+    """A pydantic model that refuses unknown members."""
 
     async def respond(self, decision: Decision) -> Action:
         """Carry it out. Raises only `WorthRetrying` and `NotWorthRetrying`."""

@@ -84,12 +84,11 @@ class RestoreKey:
 
     async def undo(self, decision: Decision, key: KeyRef) -> Action:
         """Put the key back into the state that was right before the event."""
+        await self.remember_damage(key, decision.finding)
         known = await self.known(key)
         wanted = prior_state(known)
         live = await self.look(decision.finding, key, wanted)
         if plan(live, wanted).nothing_to_do:
-            if known is not None:
-                await self.remember_damage(key, decision.finding)
             return self.over(Outcome.ALREADY, as_it_should_be(live, known))
         return await self.restore(decision, live, wanted)
 
@@ -112,10 +111,12 @@ class RestoreKey:
                 Outcome.UNCONFIRMED,
                 f"the key is {live.state}, and CloudTrail's history does not have the event",
             )
-        known = await self.known(key)
         new = Baseline(key, finding.caused, finding.event_time, Origin.ACCEPTED)
-        if not await self.advance(new, tie=shown):
-            return self.over(Outcome.ALREADY, "a later accepted change stands")
+        await self.advance(new, tie=shown)
+        known = await self.known(key)
+        if known is not None and (known.state, known.as_of) != (new.state, new.as_of):
+            return self.over(Outcome.ALREADY, "what was seen or accepted later stands")
+        # The damage may have been judged by the old baseline, before this change was known.
         damaged_since = known is not None and known.damaged_at >= finding.event_time
         if damaged_since and not approved and not plan(live, finding.caused).nothing_to_do:
             return await self.restore(decision, live, finding.caused)
@@ -214,7 +215,6 @@ class RestoreKey:
             await self.store.note_damage(key, finding.event_time)
         except StoreError as error:
             self.store_failed("note_damage", error)
-            raise WorthRetrying(f"the store cannot be written: {error}") from error
 
     def store_failed(self, call: str, error: StoreError) -> None:
         self.metrics.store_errors.labels(call).inc()

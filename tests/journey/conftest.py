@@ -1,6 +1,7 @@
 """The real daemon against the simulator, in one event loop: nothing is replaced but AWS."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,6 +58,23 @@ async def people(simulator: Simulator) -> AsyncIterator[Callable[[str], Person]]
     yield clients.__getitem__
     for context in contexts:
         await context.__aexit__(None, None, None)
+
+
+def wrap(record: dict[str, Any]) -> str:
+    """A CloudTrail record as EventBridge puts it into the queue (aws-facts 4.1)."""
+    return json.dumps(
+        {
+            "version": "0",
+            "id": record["eventID"],
+            "detail-type": "AWS API Call via CloudTrail",
+            "source": "aws.kms",
+            "account": record["recipientAccountId"],
+            "time": record["eventTime"],
+            "region": record["awsRegion"],
+            "resources": [],
+            "detail": record,
+        }
+    )
 
 
 def settings_for(simulator: Simulator, tmp_path: Path, **changes: Any) -> Settings:
