@@ -51,7 +51,9 @@ def encrypt(call: Call) -> Reply:
     sealed = _seal(call, key, algorithm, call.parameters["Plaintext"], context)
     used(call, key)
     body = {"CiphertextBlob": blob(sealed), "KeyId": key.arn, "EncryptionAlgorithm": algorithm}
-    return call.reply(key, body=body, extra=_material_side(key.current_material))
+    return call.reply(
+        key, body=body, extra=_material_side(key.current_material if key.symmetric else None)
+    )
 
 
 def decrypt(call: Call) -> Reply:

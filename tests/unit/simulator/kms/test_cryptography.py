@@ -16,7 +16,11 @@ def test_encrypt_and_decrypt(world: "World") -> None:
     key = world.create()
     made = world.call("Encrypt", KeyId=key, Plaintext=HELLO, EncryptionContext={"a": "1", "b": "2"})
     assert made.response_elements is None
-    assert made.request_parameters == {"keyId": key, "encryptionContext": {"a": "1", "b": "2"}}
+    assert made.request_parameters == {
+        "keyId": key,
+        "encryptionContext": {"a": "1", "b": "2"},
+        "encryptionAlgorithm": "SYMMETRIC_DEFAULT",
+    }
     sealed = made.body["CiphertextBlob"]
     context = {"b": "2", "a": "1"}
     opened = world.call("Decrypt", CiphertextBlob=sealed, EncryptionContext=context)

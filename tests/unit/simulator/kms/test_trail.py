@@ -205,5 +205,6 @@ def test_uses_are_read_only_and_show_no_data(world: "World") -> None:
     assert (made.read_only, made.response_elements, made.resources) == (True, None, (key,))
     sealed = made.body["CiphertextBlob"]
     opened = world.call("Decrypt", CiphertextBlob=sealed)
-    assert (opened.request_parameters, opened.resources) == (None, (key,))
+    assert opened.request_parameters == {"encryptionAlgorithm": "SYMMETRIC_DEFAULT"}
+    assert opened.resources == (key,)
     assert world.call("ListKeys").request_parameters is None
