@@ -197,7 +197,7 @@ def _question(request: Incoming, service: str) -> Question | None:
     asked = _moto_request(request, {})
     try:
         operation, from_path = get_service_router(service).match(asked)
-    except NotFound:
+    except (NotFound, NotImplementedError):  # the latter: not in a protocol of the service
         return None
     model = get_service_model(service)
     protocol = determine_request_protocol(model, asked.content_type)

@@ -185,7 +185,7 @@ class Endpoint:
         if question is None:
             raise Refusal("UnknownOperationException", f"{scope.service} has no such operation.")
         call = self._call(scope, question.operation, caller, request_id)
-        watched = self._cloudtrail.watching(caller.account, scope.region)
+        watched = self._cloudtrail.watching(call.account, call.region)
         try:
             self._check_denied(scope, question.operation, question.parameters, caller)
         except Refusal as refusal:
@@ -214,7 +214,8 @@ class Endpoint:
             source=f"{scope.service}.amazonaws.com",
             name=operation,
             account=caller.account,
-            region=scope.region,
+            # IAM is global: its events are in us-east-1, whatever Region signed the call.
+            region="us-east-1" if scope.service == "iam" else scope.region,
             caller=caller,
             request_id=request_id,
             happened_at=self._now(),
