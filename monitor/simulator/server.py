@@ -20,10 +20,11 @@ from monitor.simulator import world
 from monitor.simulator.borrowed import Borrowed
 from monitor.simulator.cloudtrail import CloudTrail
 from monitor.simulator.deny import DenyRule
-from monitor.simulator.endpoint import Endpoint, KeyService
+from monitor.simulator.endpoint import Endpoint
 from monitor.simulator.events import EventBridge
 from monitor.simulator.hop import Hop, Road
 from monitor.simulator.identity import Identities
+from monitor.simulator.kms import Kms
 from monitor.simulator.recorder import Recorder
 from monitor.simulator.sts import Sts
 from monitor.simulator.wire import Incoming
@@ -71,7 +72,6 @@ class Simulator:
         knobs: Knobs | None = None,
         seed: int | None = None,
         now: Callable[[], float] = time.time,
-        kms: KeyService | None = None,
     ) -> None:
         self.port = port
         """0 for any free one; once open, the one that is used."""
@@ -79,10 +79,10 @@ class Simulator:
         self.regions = tuple(regions)
         self.rule_name = self.trail_name = world.NAME
         self.knobs = knobs or Knobs()
-        self._rng = random.Random(seed)  # noqa: S311 - dice, no secrets
+        self._seed = seed
         self._now = now
-        self.kms: KeyService = kms or _own_kms(now, self._rng)
-        self.identities = Identities(self.accounts, now=now, rng=self._rng)
+        self.kms = Kms(now=now, rng=self._dice("kms"))
+        self.identities = Identities(self.accounts, now=now, rng=self._dice("identities"))
         self.cloudtrail = CloudTrail(now=now)
         self.bridge = EventBridge(now=now)
         self._tasks: list[asyncio.Task[None]] = []
@@ -90,9 +90,13 @@ class Simulator:
     async def __aenter__(self) -> Self:
         """Open the port; raises OSError if it is taken."""
         self._lent = Borrowed()
-        self._hop = Hop(self.bridge, road=Road(), send=self._send, rng=self._rng, now=self._now)
+        self._hop = Hop(
+            self.bridge, road=Road(), send=self._send, rng=self._dice("hop"), now=self._now
+        )
         self.bridge.sent = self._hop.set_out
-        self._recorder = Recorder(self.cloudtrail, self._hop, self.identities, rng=self._rng)
+        self._recorder = Recorder(
+            self.cloudtrail, self._hop, self.identities, rng=self._dice("recorder")
+        )
         self._endpoint = Endpoint(
             kms=self.kms,
             own={
@@ -203,6 +207,10 @@ class Simulator:
         """Wait until every event that is on its way has been delivered."""
         await self._hop.settle()
 
+    def _dice(self, part: str) -> random.Random:
+        # Each part has dice of its own, so that what one draws does not change another's luck.
+        return random.Random(None if self._seed is None else f"{self._seed} {part}")  # noqa: S311
+
     def _apply_knobs(self) -> None:
         knobs = self.knobs
         self._endpoint.deny = tuple(DenyRule.parse(text) for text in knobs.deny)
@@ -247,9 +255,3 @@ class Simulator:
     def _queue_url(self, arn: str) -> str:
         *_, account, name = arn.split(":")
         return f"{self.endpoint_url}/{account}/{name}"
-
-
-def _own_kms(now: Callable[[], float], rng: random.Random) -> KeyService:
-    from monitor.simulator.kms import Kms
-
-    return Kms(now=now, rng=rng)

@@ -158,7 +158,7 @@ async def test_disorder(site: Site) -> None:
     assert arrived != arns
 
 
-async def test_what_kms_does_by_itself(site: Site) -> None:
+async def test_what_kms_does_by_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     events = await site.client("events")
     await events.put_rule(Name=NAME, EventPattern=json.dumps({"source": ["aws.kms"]}))
     arn = "arn:aws:kms:eu-west-1:111122223333:key/gone"
@@ -170,7 +170,7 @@ async def test_what_kms_does_by_itself(site: Site) -> None:
         happened_at=0.0,
         response_elements={"keyId": arn},
     )
-    site.kms.service_events = [gone]
+    monkeypatch.setattr(site.sim.kms, "tick", lambda: [gone])
     site.sim.tick()
     trailed, native = await site.arrived()
     assert trailed["detail-type"] == "AWS Service Event via CloudTrail"
@@ -179,7 +179,6 @@ async def test_what_kms_does_by_itself(site: Site) -> None:
     assert native["detail"] == {"key-id": "gone"}
     # KMS sends its own event whether a trail logs or not.
     await (await site.client("cloudtrail")).stop_logging(Name=NAME)
-    site.kms.service_events = [gone]
     site.sim.tick()
     (native,) = await site.arrived()
     assert native["detail-type"] == "KMS CMK Deletion"

@@ -114,7 +114,7 @@ async def test_what_cannot_be_answered_is_an_aws_error(
 async def test_a_failure_of_the_simulator_is_an_internal_failure_without_a_traceback(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(site.kms, "call", None)
+    monkeypatch.setattr(site.sim.kms, "call", None)
     headers = signed("kms") | {"X-Amz-Target": "TrentService.CreateKey"}
     status, _, body = await post(site, headers=headers, json={})
     assert status == 500
@@ -225,5 +225,5 @@ async def test_a_long_poll_wakes_when_something_arrives(site: Site) -> None:
 
 async def test_a_taken_port_is_an_os_error(site: Site) -> None:
     with pytest.raises(OSError, match="address already in use"):
-        async with Simulator(port=site.sim.port, kms=site.kms):
+        async with Simulator(port=site.sim.port):
             pass
