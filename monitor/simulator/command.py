@@ -20,7 +20,10 @@ Then, for example:
 
     KEY=$(aws kms create-key --query KeyMetadata.KeyId --output text)
     AWS_ACCESS_KEY_ID=mallory aws kms disable-key --key-id $KEY
-    aws sqs receive-message --wait-time-seconds 5 --queue-url {queue_url}
+    aws --endpoint-url {endpoint_url} sqs receive-message --wait-time-seconds 5 \\
+        --queue-url {queue_url}
+
+(Version 1 of the aws command needs --endpoint-url for sqs: there it ignores the variable.)
 
 Queue {queue_url}
 DLQ   {dlq_url}
