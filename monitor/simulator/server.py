@@ -7,7 +7,9 @@ async with Simulator() as sim:
 """
 
 import asyncio
+import contextlib
 import random
+import socket
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -88,8 +90,47 @@ class Simulator:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Open the port; raises OSError if it is taken."""
-        self._lent = Borrowed()
+        """Open the port; raises OSError if it is taken, RuntimeError if one is open already."""
+        async with contextlib.AsyncExitStack() as stack:
+            listener = stack.enter_context(socket.create_server((LOOPBACK, self.port)))
+            self._lent = Borrowed()
+            stack.callback(self._lent.close)
+            self._build()
+            self._apply_knobs()
+            self._world = await world.build(
+                self._lent,
+                self.cloudtrail,
+                self.bridge,
+                accounts=self.accounts,
+                regions=self.regions,
+            )
+            stack.push_async_callback(self._end_tasks)
+            self._tasks = [
+                asyncio.create_task(self._hop.run(), name="simulator carries events to targets"),
+                asyncio.create_task(self._tick_for_ever(), name="simulator lets KMS's time pass"),
+            ]
+            application = web.Application(client_max_size=_MAX_BODY_BYTES)
+            application.router.add_route("*", "/{path:.*}", self._serve)
+            runner = web.AppRunner(application, access_log=None, shutdown_timeout=_GOODBYE_SECONDS)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.SockSite(runner, listener).start()
+            self.port = listener.getsockname()[1]
+            stack.callback(self._lent.release)
+            self._opened = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the port; long polls are answered, empty, at once."""
+        await self._opened.aclose()
+
+    def _build(self) -> None:
+        """Put the parts together."""
         self._hop = Hop(
             self.bridge, road=Road(), send=self._send, rng=self._dice("hop"), now=self._now
         )
@@ -111,42 +152,6 @@ class Simulator:
             regions=self.regions,
             now=self._now,
         )
-        self._apply_knobs()
-        application = web.Application(client_max_size=_MAX_BODY_BYTES)
-        application.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(
-            application, access_log=None, shutdown_timeout=_GOODBYE_SECONDS
-        )
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, LOOPBACK, self.port).start()
-        except OSError:
-            await self._runner.cleanup()
-            self._lent.close()
-            raise
-        self.port = self._runner.addresses[0][1]
-        self._world = await world.build(
-            self._lent, self.cloudtrail, self.bridge, accounts=self.accounts, regions=self.regions
-        )
-        self._tasks = [
-            asyncio.create_task(self._hop.run(), name="simulator carries events to targets"),
-            asyncio.create_task(self._tick_for_ever(), name="simulator lets KMS's time pass"),
-        ]
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the port; long polls are answered, empty, at once."""
-        self._lent.release()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._runner.cleanup()
-        self._lent.close()
 
     @property
     def endpoint_url(self) -> str:
@@ -205,7 +210,12 @@ class Simulator:
 
     async def settle(self) -> None:
         """Wait until every event that is on its way has been delivered."""
-        await self._hop.settle()
+        idle = asyncio.create_task(self._hop.settle(), name="simulator settles")
+        await asyncio.wait({idle, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in self._tasks:
+            if task.done():
+                task.result()  # it never ends but by its own fault: say so, do not wait for ever
+        await idle
 
     def _dice(self, part: str) -> random.Random:
         # Each part has dice of its own, so that what one draws does not change another's luck.
@@ -221,6 +231,11 @@ class Simulator:
         self.kms.quota_scale = knobs.quota_scale
         self.cloudtrail.history.delay_seconds = knobs.history_delay_seconds
         self.identities.external_id = knobs.external_id
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _tick_for_ever(self) -> None:
         while True:

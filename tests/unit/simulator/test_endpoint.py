@@ -224,6 +224,68 @@ async def test_a_long_poll_wakes_when_something_arrives(site: Site) -> None:
 
 
 async def test_a_taken_port_is_an_os_error(site: Site) -> None:
-    with pytest.raises(OSError, match="address already in use"):
+    with pytest.raises(OSError, match="(?i)address already in use"):
         async with Simulator(port=site.sim.port):
             pass
+
+
+async def test_only_one_simulator_is_open_in_a_process(site: Site) -> None:
+    with pytest.raises(RuntimeError, match="open in this process already"):
+        async with Simulator():
+            pass
+    assert (await (await site.client("sqs")).list_queues())["QueueUrls"]
+
+
+async def test_what_is_received_five_times_goes_to_the_dead_letter_queue(site: Site) -> None:
+    sqs = await site.client("sqs")
+    await sqs.send_message(QueueUrl=site.sim.queue_url, MessageBody="poison")
+    for count in range(1, 6):
+        answer = await sqs.receive_message(
+            QueueUrl=site.sim.queue_url,
+            VisibilityTimeout=0,
+            MessageSystemAttributeNames=["ApproximateReceiveCount"],
+        )
+        (message,) = answer["Messages"]
+        assert message["Attributes"]["ApproximateReceiveCount"] == str(count)
+    assert not (await sqs.receive_message(QueueUrl=site.sim.queue_url)).get("Messages")
+    dead = await sqs.receive_message(QueueUrl=site.sim.dlq_url)
+    assert dead["Messages"][0]["Body"] == "poison"
+
+
+async def test_buckets_and_objects(site: Site) -> None:
+    s3 = await site.client("s3")
+    where = {"LocationConstraint": "eu-west-1"}
+    await s3.create_bucket(Bucket="logs", CreateBucketConfiguration=where)
+    await s3.put_object(Bucket="logs", Key="a b/c%2Fd", Body=b"12345")
+    assert (await s3.head_object(Bucket="logs", Key="a b/c%2Fd"))["ContentLength"] == 5
+    await s3.put_bucket_lifecycle_configuration(
+        Bucket="logs",
+        LifecycleConfiguration={
+            "Rules": [
+                {"ID": "x", "Status": "Enabled", "Prefix": "", "Expiration": {"Days": 1}},
+            ]
+        },
+    )
+    assert [record["eventName"] for record in site.sim.records] == [
+        "CreateBucket",
+        "PutBucketLifecycle",
+    ]
+    assert site.sim.records[-1]["requestParameters"]["bucketName"] == "logs"
+
+
+async def test_a_multi_region_call_leaves_a_record_in_both_regions(site: Site) -> None:
+    kms = await site.client("kms")
+    made = await kms.create_key(MultiRegion=True)
+    arn = made["KeyMetadata"]["Arn"]
+    await kms.replicate_key(KeyId=arn, ReplicaRegion="us-east-1")
+    replica = arn.replace("eu-west-1", "us-east-1")
+    asked, echo = site.sim.records[-2:]
+    assert (asked["eventName"], asked["awsRegion"]) == ("ReplicateKey", "eu-west-1")
+    assert (echo["eventName"], echo["awsRegion"]) == ("CreateKey", "us-east-1")
+    assert echo["resources"][0]["ARN"] == replica
+    assert echo["userIdentity"] == {"type": "AWSService", "invokedBy": "kms.amazonaws.com"}
+    site.sim.tick()
+    await kms.update_primary_region(KeyId=arn, PrimaryRegion="us-east-1")
+    asked, echo = site.sim.records[-2:]
+    assert (asked["awsRegion"], echo["awsRegion"]) == ("eu-west-1", "us-east-1")
+    assert echo["requestParameters"]["keyId"] == replica
