@@ -4,11 +4,12 @@ import base64
 import random
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives import hashes, keywrap, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from monitor.simulator.kms import Kms
+from monitor.simulator.kms import Kms, wire
 from monitor.simulator.words import Caller, Refusal, Reply
 
 DAY = 86400.0
@@ -32,13 +33,26 @@ class World:
         self, operation: str, *, caller: Caller | None = None, region: str = "", **parameters: Any
     ) -> Reply:
         caller = caller or self.admin
-        return self.kms.call(
+        reply = self.kms.call(
             operation,
             parameters,
             caller=caller,
             account=caller.account,
             region=region or self.region,
         )
+        self.check(operation, reply)
+        return reply
+
+    @staticmethod
+    def check(operation: str, reply: Reply) -> None:
+        """Every answer in every test has botocore's shape, and a record that JSON can hold."""
+        shape = wire.operation_model(operation).output_shape
+        if shape is None:
+            assert reply.body == {}
+        else:
+            check_shape(shape, reply.body, operation)
+        msgspec.json.encode([reply.request_parameters, reply.response_elements])
+        assert all(arn.startswith("arn:aws:kms:") for arn in reply.resources)
 
     def refused(self, operation: str, **how: Any) -> Refusal:
         with pytest.raises(Refusal) as caught:
@@ -123,3 +137,34 @@ def user(account: str, name: str) -> Caller:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+def check_shape(shape: Any, value: Any, path: str = "") -> None:
+    """`value` is wire JSON of `shape`: no unknown member, no missing one, the right types."""
+    match shape.type_name:
+        case "structure":
+            assert isinstance(value, dict), path
+            assert set(value) <= set(shape.members), path
+            assert set(shape.required_members) <= set(value), path
+            for name, member in value.items():
+                check_shape(shape.members[name], member, f"{path}.{name}")
+        case "list":
+            assert isinstance(value, list), path
+            for each in value:
+                check_shape(shape.member, each, f"{path}[]")
+        case "map":
+            assert isinstance(value, dict), path
+        case "timestamp":
+            assert isinstance(value, float), path
+        case "blob":
+            assert base64.b64decode(value, validate=True), path
+        case "boolean":
+            assert isinstance(value, bool), path
+        case "integer":
+            assert isinstance(value, int), path
+        case "string":
+            assert isinstance(value, str), path
+            assert not shape.enum or value in shape.enum, (path, value)
+            assert len(value) <= shape.metadata.get("max", 10**9), path
+        case other:
+            pytest.fail(f"{path}: nobody thought of {other}")
