@@ -24,6 +24,7 @@ from monitor.simulator.cloudtrail import CloudTrail
 from monitor.simulator.deny import DenyRule
 from monitor.simulator.endpoint import Endpoint
 from monitor.simulator.events import EventBridge
+from monitor.simulator.haste import moto_in_haste
 from monitor.simulator.hop import Hop, Road
 from monitor.simulator.identity import Identities
 from monitor.simulator.kms import Kms
@@ -95,6 +96,7 @@ class Simulator:
             listener = stack.enter_context(socket.create_server((LOOPBACK, self.port)))
             self._lent = Borrowed()
             stack.callback(self._lent.close)
+            stack.enter_context(moto_in_haste())
             self._build()
             self._apply_knobs()
             self._world = await world.build(

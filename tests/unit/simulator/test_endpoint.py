@@ -224,7 +224,7 @@ async def test_a_long_poll_wakes_when_something_arrives(site: Site) -> None:
 
 
 async def test_a_taken_port_is_an_os_error(site: Site) -> None:
-    with pytest.raises(OSError, match="(?i)address already in use"):
+    with pytest.raises(OSError, match=r"(?i)address already in use"):
         async with Simulator(port=site.sim.port):
             pass
 
