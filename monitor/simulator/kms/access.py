@@ -3,7 +3,6 @@
 import base64
 from typing import Any
 
-from monitor.simulator.kms import wire
 from monitor.simulator.kms.call import Call, Operation
 from monitor.simulator.kms.grants import Grant
 from monitor.simulator.kms.keys import Key
@@ -41,13 +40,7 @@ def put_key_policy(call: Call) -> Reply:
         raise Refusal("ValidationException", f"The only valid policy name is {POLICY_NAME}")
     key = call.key()
     key.policy = policy_of(call, key.ref)
-    reply = call.reply(key)
-    reply.request_parameters = {
-        "policyName": POLICY_NAME,
-        "bypassPolicyLockoutSafetyCheck": False,
-        **(wire.logged_request("PutKeyPolicy", call.parameters) or {}),
-    }
-    return reply
+    return call.reply(key)
 
 
 def get_key_policy(call: Call) -> Reply:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from monitor.simulator.kms.keys import Key
+from monitor.simulator.kms.usage import unavailable
 from monitor.simulator.kms.vault import new_material
 from monitor.simulator.words import Refusal
 
@@ -54,12 +55,12 @@ def fits(private_key: object, spec: str) -> bool:
 def private_key(key: Key) -> PrivateKey:
     """The key's private key, made on first use (an RSA key takes a while)."""
     material = key.current_material
-    if material is None and key.origin == "AWS_KMS":
+    if material is None and key.origin == "AWS_KMS" and not key.gone:
         # Appended, not replaced: related multi-Region keys share the list.
         key.materials.append(new_material(key, _generate(key.spec)))
         material = key.current_material
     if material is None or material.secret is None:
-        raise Refusal("KeyUnavailableException", f"{key.arn} has no key material at the moment")
+        raise unavailable(key)
     return _loaded(material.secret)
 
 

@@ -16,7 +16,13 @@ from monitor.key import KeyRef
 from monitor.simulator.kms import asymmetric
 from monitor.simulator.kms.call import Call, Operation
 from monitor.simulator.kms.keys import Key, Material
-from monitor.simulator.kms.usage import refuse_recipient, require, stop_dry_run, used
+from monitor.simulator.kms.usage import (
+    refuse_recipient,
+    require,
+    stop_dry_run,
+    unavailable,
+    used,
+)
 from monitor.simulator.kms.vault import partition_of
 from monitor.simulator.kms.wire import blob
 from monitor.simulator.words import Refusal, Reply
@@ -45,7 +51,9 @@ def encrypt(call: Call) -> Reply:
     sealed = _seal(call, key, algorithm, call.parameters["Plaintext"], context)
     used(call, key)
     body = {"CiphertextBlob": blob(sealed), "KeyId": key.arn, "EncryptionAlgorithm": algorithm}
-    return call.reply(key, body=body, extra=_material_side(key.current_material))
+    return call.reply(
+        key, body=body, extra=_material_side(key.current_material if key.symmetric else None)
+    )
 
 
 def decrypt(call: Call) -> Reply:
@@ -144,8 +152,7 @@ def _seal(call: Call, key: Key, algorithm: str, plaintext: bytes, context: dict[
         return asymmetric.encrypt(key, algorithm, plaintext)
     material = key.current_material
     if material is None or material.secret is None:
-        # Only a lagging read gets here: it still sees the key Enabled, the material is gone.
-        raise Refusal("KeyUnavailableException", f"{key.arn} has no key material at the moment")
+        raise unavailable(key)
     header = _header(key, material)
     nonce = call.vault.rng.randbytes(_NONCE)
     sealed = AESGCM(material.secret).encrypt(nonce, plaintext, header + _bound(context))
@@ -177,6 +184,8 @@ def _open(call: Call, side: str, key_member: str, action: str, context: dict[str
             )
     call.permit(key, action=action, context=context)
     material = next((each for each in key.materials if each.material_id == material_id), None)
+    if key.gone or (material is not None and material.secret is None):
+        raise unavailable(key)
     if material is None or material.secret is None:
         raise Refusal("InvalidCiphertextException", "")
     header, rest = sealed[:header_size], sealed[header_size:]

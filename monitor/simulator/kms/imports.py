@@ -75,7 +75,7 @@ def _require_wrapping(key: Key, algorithm: str, spec: str) -> None:
     fits = elliptic or oaep != key.spec.startswith("RSA")
     if key.spec == "ECC_NIST_P521" and oaep and spec == "RSA_2048":
         fits = False
-    if "SM2" in {algorithm, spec} or algorithm == "SM2PKE" or not fits:
+    if spec == "SM2" or algorithm == "SM2PKE" or not fits:
         raise Refusal(
             "UnsupportedOperationException",
             f"Wrapping algorithm {algorithm} with {spec} is not supported for {key.spec} keys",

@@ -51,17 +51,9 @@ def create_key(call: Call) -> Reply:
     call.changed(key)
     body = {"KeyMetadata": metadata(call, key)}
     reply = call.reply(key, body=body, response=_logged_metadata("CreateKey", body))
-    reply.request_parameters = {
-        # CloudTrail shows the defaults too.
-        "description": "",
-        "origin": origin,
-        "keySpec": spec,
-        "customerMasterKeySpec": spec,
-        "keyUsage": usage,
-        "multiRegion": multi_region,
-        "bypassPolicyLockoutSafetyCheck": False,
-        **(wire.logged_request("CreateKey", given) or {}),
-    }
+    # CloudTrail shows the spec under its old name and its new one, whichever was given.
+    names = {"KeySpec": spec, "CustomerMasterKeySpec": spec}
+    reply.request_parameters = wire.logged_request("CreateKey", given | names)
     return reply
 
 

@@ -55,13 +55,7 @@ def replicate_key(call: Call) -> Reply:
         ],
     }
     shape = wire.operation_model("ReplicateKey").output_shape
-    reply = call.reply(key, body=body, response=wire.logged(shape, body))
-    reply.request_parameters = {
-        "bypassPolicyLockoutSafetyCheck": False,
-        "description": "",
-        **(wire.logged_request("ReplicateKey", call.parameters) or {}),
-    }
-    return reply
+    return call.reply(key, body=body, response=wire.logged(shape, body))
 
 
 def update_primary_region(call: Call) -> Reply:

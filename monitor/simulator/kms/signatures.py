@@ -8,7 +8,7 @@ from monitor.simulator.kms.call import Call, Operation
 from monitor.simulator.kms.keys import Key
 from monitor.simulator.kms.specs import SPECS
 from monitor.simulator.kms.states import unsupported
-from monitor.simulator.kms.usage import require, stop_dry_run, used
+from monitor.simulator.kms.usage import require, stop_dry_run, unavailable, used
 from monitor.simulator.kms.wire import blob
 from monitor.simulator.words import Refusal, Reply
 
@@ -89,7 +89,7 @@ def _mac(call: Call) -> tuple[Key, str, hmac.HMAC]:
     stop_dry_run(call)
     material = key.current_material
     if material is None or material.secret is None:
-        raise Refusal("KeyUnavailableException", f"{key.arn} has no key material at the moment")
+        raise unavailable(key)
     code = hmac.HMAC(material.secret, _HASHES[algorithm]())
     code.update(call.parameters["Message"])
     return key, algorithm, code

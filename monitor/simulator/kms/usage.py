@@ -33,6 +33,11 @@ def used(call: Call, key: Key) -> None:
     }
 
 
+def unavailable(key: Key) -> Refusal:
+    """For a read that lags: it still sees the key usable, but the material is gone."""
+    return Refusal("KeyUnavailableException", f"{key.arn} has no key material at the moment")
+
+
 def refuse_recipient(call: Call) -> None:
     if "Recipient" in call.parameters:
         raise Refusal("UnsupportedOperationException", "The simulator knows no attested recipients")

@@ -28,6 +28,28 @@ from monitor.simulator.words import Refusal
 # These are no blobs and not marked sensitive in the model, yet CloudTrail does not show them.
 NEVER_LOGGED = frozenset({"GrantToken", "GrantTokens", "DryRun", "DryRunModifiers", "Recipient"})
 
+# Optional members that CloudTrail shows with their default when the caller left them out. Elsewhere
+# an absent member stays absent (pendingWindowInDays, for one).
+SHOWN_DEFAULTS: dict[str, dict[str, Any]] = {
+    "Encrypt": {"EncryptionAlgorithm": "SYMMETRIC_DEFAULT"},
+    "Decrypt": {"EncryptionAlgorithm": "SYMMETRIC_DEFAULT"},
+    "ReEncrypt": {
+        "SourceEncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+        "DestinationEncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+    },
+    "Sign": {"MessageType": "RAW"},
+    "Verify": {"MessageType": "RAW"},
+    "PutKeyPolicy": {"PolicyName": "default", "BypassPolicyLockoutSafetyCheck": False},
+    "ReplicateKey": {"Description": "", "BypassPolicyLockoutSafetyCheck": False},
+    "CreateKey": {
+        "Description": "",
+        "Origin": "AWS_KMS",
+        "KeyUsage": "ENCRYPT_DECRYPT",
+        "MultiRegion": False,
+        "BypassPolicyLockoutSafetyCheck": False,
+    },
+}
+
 
 @functools.cache
 def service() -> ServiceModel:
@@ -83,8 +105,9 @@ def logged(shape: Shape | None, value: Any) -> Any:
 
 
 def logged_request(operation: str, accepted: dict[str, Any]) -> dict[str, Any] | None:
+    """CloudTrail's `requestParameters` of an accepted request; null when nothing is left."""
     shape = operation_model(operation).input_shape
-    request: dict[str, Any] = logged(shape, accepted)
+    request: dict[str, Any] = logged(shape, SHOWN_DEFAULTS.get(operation, {}) | accepted)
     return request or None
 
 

@@ -50,7 +50,7 @@ REFUSALS = {
 }
 
 # fmt: off
-#   operation                        kind        Enab  Disab PDel  PRepl PImp  Unav  Creat Updat
+#   operation                        kind        Enab  Disab PDel  PRepl PImp  Unav  Crea  Updg
 EXPECTED = """
     CancelKeyDeletion                symmetric   not   not   ok    ok    not   not   not   not
     DisableKey                       symmetric   ok    ok    del   rep   imp   ok    cre   upd
@@ -264,7 +264,10 @@ def test_a_failed_use_shows_the_key_in_cloudtrail_and_a_failed_control_call_does
         "Decrypt", CiphertextBlob=subject.made["CiphertextBlob"], EncryptionContext={"app": "x"}
     )
     assert use.resources == (subject.key,)
-    assert use.request_parameters == {"encryptionContext": {"app": "x"}}
+    assert use.request_parameters == {
+        "encryptionContext": {"app": "x"},
+        "encryptionAlgorithm": "SYMMETRIC_DEFAULT",
+    }
     assert use.read_only
     control = world.refused("DisableKey", KeyId=subject.key)
     assert (control.resources, control.request_parameters) == ((), None)
