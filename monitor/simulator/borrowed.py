@@ -11,12 +11,13 @@ import functools
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from botocore.parsers import create_parser
 from moto.core.base_backend import BackendDict
+from moto.core.exceptions import ServiceException
 from moto.core.model import OperationModel
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request, determine_request_protocol
@@ -24,7 +25,6 @@ from moto.core.routing import get_service_router
 from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.sns.models import sns_backends
-from moto.sqs.exceptions import QueueDoesNotExist
 from moto.sqs.models import sqs_backends
 from werkzeug.exceptions import NotFound
 from werkzeug.test import run_wsgi_app
@@ -54,7 +54,14 @@ class Question(msgspec.Struct, frozen=True):
 class Borrowed:
     """moto's services, as long as the simulator is open."""
 
+    _open: ClassVar[bool] = False
+
     def __init__(self) -> None:
+        if Borrowed._open:
+            raise RuntimeError(
+                "a simulator is open in this process already; moto can play only one"
+            )
+        Borrowed._open = True
         self._application = DomainDispatcherApplication(create_backend_app)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moto")
         self._news = asyncio.Event()
@@ -70,6 +77,7 @@ class Borrowed:
         """Forget everything."""
         self._thread.shutdown(wait=True, cancel_futures=True)
         BackendDict.reset()
+        Borrowed._open = False
 
     async def call(self, request: Incoming, *, account: str, long_poll: bool = False) -> Outgoing:
         """Let moto answer a request in the name of an account."""
@@ -84,13 +92,13 @@ class Borrowed:
         return await self._in_thread(_question, request, service)
 
     async def put_message(self, queue_arn: str, body: str, *, group_id: str | None = None) -> bool:
-        """Put a message on a queue; False if the queue does not exist."""
+        """Put a message on a queue; False if there is no such queue or it does not take it."""
         _, _, _, region, account, name = queue_arn.split(":", 5)
 
         def put() -> bool:
             try:
                 sqs_backends[account][region].send_message(name, body, group_id=group_id)
-            except QueueDoesNotExist:
+            except ServiceException:
                 return False
             return True
 
@@ -165,7 +173,8 @@ class Borrowed:
         asked = _moto_request(request, {"x-moto-account-id": account})
         asked.environ.pop("HTTP_USER_AGENT", None)
         chunks, status, headers = run_wsgi_app(self._application, asked.environ, buffered=True)
-        kept = {name: value for name, value in headers.items() if name.lower() not in _OURS}
+        ours = _OURS - {"content-length"} if request.method == "HEAD" else _OURS
+        kept = {name: value for name, value in headers.items() if name.lower() not in ours}
         return Outgoing(status=int(status.split()[0]), headers=kept, body=b"".join(chunks))
 
 
@@ -197,7 +206,7 @@ def _question(request: Incoming, service: str) -> Question | None:
     asked = _moto_request(request, {})
     try:
         operation, from_path = get_service_router(service).match(asked)
-    except NotFound:
+    except (NotFound, NotImplementedError):  # the latter: not in a protocol of the service
         return None
     model = get_service_model(service)
     protocol = determine_request_protocol(model, asked.content_type)

@@ -20,7 +20,10 @@ Then, for example:
 
     KEY=$(aws kms create-key --query KeyMetadata.KeyId --output text)
     AWS_ACCESS_KEY_ID=mallory aws kms disable-key --key-id $KEY
-    aws sqs receive-message --wait-time-seconds 5 --queue-url {queue_url}
+    aws --endpoint-url {endpoint_url} sqs receive-message --wait-time-seconds 5 \\
+        --queue-url {queue_url}
+
+(Version 1 of the aws command needs --endpoint-url for sqs: there it ignores the variable.)
 
 Queue {queue_url}
 DLQ   {dlq_url}
@@ -30,7 +33,9 @@ Rule  {rule_name}, trail {trail_name}, in accounts {accounts}, Regions {regions}
 
 
 def simulate(  # noqa: PLR0917 - typer names every option by its parameter
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any free one.")] = 4566,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for any free one.")
+    ] = 4566,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON when ready, nothing else.")
     ] = False,
@@ -45,16 +50,16 @@ def simulate(  # noqa: PLR0917 - typer names every option by its parameter
         list[str] | None,
         typer.Option(
             metavar="ID",
-            help="An account; the first one has the queue. Repeatable.  [default: "
-            "111122223333, 444455556666]",
+            help="An account; the first one has the queue. Repeatable. "
+            "Without it: 111122223333 and 444455556666.",
         ),
     ] = None,
     region: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A Region; the first one has the queue. Repeatable.  [default: "
-            "eu-west-1, us-east-1]",
+            help="A Region; the first one has the queue. Repeatable. "
+            "Without it: eu-west-1 and us-east-1.",
         ),
     ] = None,
     delay: Annotated[

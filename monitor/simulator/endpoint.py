@@ -10,10 +10,11 @@ from monitor.simulator.borrowed import Borrowed, Question
 from monitor.simulator.cloudtrail import CloudTrail
 from monitor.simulator.deny import DenyRule
 from monitor.simulator.identity import Identities
+from monitor.simulator.kms import Kms
 from monitor.simulator.recorder import Recorder
 from monitor.simulator.records import Call
 from monitor.simulator.wire import Incoming, Outgoing, Parameters, Scope
-from monitor.simulator.words import Caller, Refusal, Reply, ServiceEvent
+from monitor.simulator.words import Caller, Refusal, Reply
 
 log = logging.getLogger(__name__)
 
@@ -68,41 +69,13 @@ class OwnService(Protocol):
         """Answer one call or raise Refusal."""
 
 
-class KeyService(OwnService, Protocol):
-    """KMS, as the endpoint needs it."""
-
-    consistency_seconds: float
-    quota_scale: float | None
-
-    def authorization_error(
-        self,
-        operation: str,
-        parameters: Parameters,
-        *,
-        caller: Caller,
-        account: str,
-        region: str,
-        why: str,
-    ) -> Refusal:
-        """Build the refusal of a caller that may not."""
-
-    def tick(self) -> list[ServiceEvent]:
-        """Let time pass, and tell what KMS did by itself."""
-
-    def state_of(self, arn: str) -> str:
-        """Name a key's state."""
-
-    def force_state(self, arn: str, state: str) -> None:
-        """Put a key into a state."""
-
-
 class Endpoint:
     """Answers every call to every service."""
 
     def __init__(
         self,
         *,
-        kms: KeyService,
+        kms: Kms,
         own: dict[str, OwnService],
         lent: Borrowed,
         cloudtrail: CloudTrail,
@@ -185,7 +158,7 @@ class Endpoint:
         if question is None:
             raise Refusal("UnknownOperationException", f"{scope.service} has no such operation.")
         call = self._call(scope, question.operation, caller, request_id)
-        watched = self._cloudtrail.watching(caller.account, scope.region)
+        watched = self._cloudtrail.watching(call.account, call.region)
         try:
             self._check_denied(scope, question.operation, question.parameters, caller)
         except Refusal as refusal:
@@ -214,7 +187,8 @@ class Endpoint:
             source=f"{scope.service}.amazonaws.com",
             name=operation,
             account=caller.account,
-            region=scope.region,
+            # IAM is global: its events are in us-east-1, whatever Region signed the call.
+            region="us-east-1" if scope.service == "iam" else scope.region,
             caller=caller,
             request_id=request_id,
             happened_at=self._now(),

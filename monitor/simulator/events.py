@@ -193,6 +193,8 @@ class EventBridge:
                     f"Parameter {target.get('Arn')} is not valid. Reason: Provided Arn is not in "
                     "correct format."
                 )
+            if "InputTransformer" in target and "InputTemplate" not in target["InputTransformer"]:
+                raise _invalid("Parameter InputTransformer is not valid: InputTemplate is missing.")
         if len(rule.targets | added) > _MAX_TARGETS:
             raise Refusal(
                 "LimitExceededException",

@@ -20,6 +20,9 @@ from monitor.simulator.records import Call
 from monitor.simulator.selectors import Selectors
 from monitor.simulator.words import Caller, Refusal, Reply, ServiceEvent
 
+_KEPT = 100_000
+"""Records kept at most; beyond that the older half goes, so that a long rehearsal fits in memory."""
+
 
 class Recorder:
     """Everything that CloudTrail has seen, in `records`, oldest first."""
@@ -100,6 +103,8 @@ class Recorder:
 
     def _keep(self, record: dict[str, Any], watched: Iterable[Selectors] = ()) -> None:
         self.records.append(record)
+        if len(self.records) > _KEPT:
+            del self.records[: _KEPT // 2]
         self._cloudtrail.history.add(record)
         account, region = record["recipientAccountId"], record["awsRegion"]
         eyes = (*watched, *self._cloudtrail.watching(account, region))

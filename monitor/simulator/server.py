@@ -7,7 +7,9 @@ async with Simulator() as sim:
 """
 
 import asyncio
+import contextlib
 import random
+import socket
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -20,10 +22,12 @@ from monitor.simulator import world
 from monitor.simulator.borrowed import Borrowed
 from monitor.simulator.cloudtrail import CloudTrail
 from monitor.simulator.deny import DenyRule
-from monitor.simulator.endpoint import Endpoint, KeyService
+from monitor.simulator.endpoint import Endpoint
 from monitor.simulator.events import EventBridge
+from monitor.simulator.haste import moto_in_haste
 from monitor.simulator.hop import Hop, Road
 from monitor.simulator.identity import Identities
+from monitor.simulator.kms import Kms
 from monitor.simulator.recorder import Recorder
 from monitor.simulator.sts import Sts
 from monitor.simulator.wire import Incoming
@@ -71,7 +75,6 @@ class Simulator:
         knobs: Knobs | None = None,
         seed: int | None = None,
         now: Callable[[], float] = time.time,
-        kms: KeyService | None = None,
     ) -> None:
         self.port = port
         """0 for any free one; once open, the one that is used."""
@@ -79,20 +82,64 @@ class Simulator:
         self.regions = tuple(regions)
         self.rule_name = self.trail_name = world.NAME
         self.knobs = knobs or Knobs()
-        self._rng = random.Random(seed)  # noqa: S311 - dice, no secrets
+        self._seed = seed
         self._now = now
-        self.kms: KeyService = kms or _own_kms(now, self._rng)
-        self.identities = Identities(self.accounts, now=now, rng=self._rng)
+        self.kms = Kms(now=now, rng=self._dice("kms"))
+        self.identities = Identities(self.accounts, now=now, rng=self._dice("identities"))
         self.cloudtrail = CloudTrail(now=now)
         self.bridge = EventBridge(now=now)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        """Open the port; raises OSError if it is taken."""
-        self._lent = Borrowed()
-        self._hop = Hop(self.bridge, road=Road(), send=self._send, rng=self._rng, now=self._now)
+        """Open the port; raises OSError if it is taken, RuntimeError if one is open already."""
+        async with contextlib.AsyncExitStack() as stack:
+            listener = stack.enter_context(socket.create_server((LOOPBACK, self.port)))
+            self._lent = Borrowed()
+            stack.callback(self._lent.close)
+            stack.enter_context(moto_in_haste())
+            self._build()
+            self._apply_knobs()
+            self._world = await world.build(
+                self._lent,
+                self.cloudtrail,
+                self.bridge,
+                accounts=self.accounts,
+                regions=self.regions,
+            )
+            stack.push_async_callback(self._end_tasks)
+            self._tasks = [
+                asyncio.create_task(self._hop.run(), name="simulator carries events to targets"),
+                asyncio.create_task(self._tick_for_ever(), name="simulator lets KMS's time pass"),
+            ]
+            application = web.Application(client_max_size=_MAX_BODY_BYTES)
+            application.router.add_route("*", "/{path:.*}", self._serve)
+            runner = web.AppRunner(application, access_log=None, shutdown_timeout=_GOODBYE_SECONDS)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.SockSite(runner, listener).start()
+            self.port = listener.getsockname()[1]
+            stack.callback(self._lent.release)
+            self._opened = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the port; long polls are answered, empty, at once."""
+        await self._opened.aclose()
+
+    def _build(self) -> None:
+        """Put the parts together."""
+        self._hop = Hop(
+            self.bridge, road=Road(), send=self._send, rng=self._dice("hop"), now=self._now
+        )
         self.bridge.sent = self._hop.set_out
-        self._recorder = Recorder(self.cloudtrail, self._hop, self.identities, rng=self._rng)
+        self._recorder = Recorder(
+            self.cloudtrail, self._hop, self.identities, rng=self._dice("recorder")
+        )
         self._endpoint = Endpoint(
             kms=self.kms,
             own={
@@ -107,42 +154,6 @@ class Simulator:
             regions=self.regions,
             now=self._now,
         )
-        self._apply_knobs()
-        application = web.Application(client_max_size=_MAX_BODY_BYTES)
-        application.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(
-            application, access_log=None, shutdown_timeout=_GOODBYE_SECONDS
-        )
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, LOOPBACK, self.port).start()
-        except OSError:
-            await self._runner.cleanup()
-            self._lent.close()
-            raise
-        self.port = self._runner.addresses[0][1]
-        self._world = await world.build(
-            self._lent, self.cloudtrail, self.bridge, accounts=self.accounts, regions=self.regions
-        )
-        self._tasks = [
-            asyncio.create_task(self._hop.run(), name="simulator carries events to targets"),
-            asyncio.create_task(self._tick_for_ever(), name="simulator lets KMS's time pass"),
-        ]
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the port; long polls are answered, empty, at once."""
-        self._lent.release()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._runner.cleanup()
-        self._lent.close()
 
     @property
     def endpoint_url(self) -> str:
@@ -201,7 +212,16 @@ class Simulator:
 
     async def settle(self) -> None:
         """Wait until every event that is on its way has been delivered."""
-        await self._hop.settle()
+        idle = asyncio.create_task(self._hop.settle(), name="simulator settles")
+        await asyncio.wait({idle, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in self._tasks:
+            if task.done():
+                task.result()  # it never ends but by its own fault: say so, do not wait for ever
+        await idle
+
+    def _dice(self, part: str) -> random.Random:
+        # Each part has dice of its own, so that what one draws does not change another's luck.
+        return random.Random(None if self._seed is None else f"{self._seed} {part}")  # noqa: S311
 
     def _apply_knobs(self) -> None:
         knobs = self.knobs
@@ -213,6 +233,11 @@ class Simulator:
         self.kms.quota_scale = knobs.quota_scale
         self.cloudtrail.history.delay_seconds = knobs.history_delay_seconds
         self.identities.external_id = knobs.external_id
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _tick_for_ever(self) -> None:
         while True:
@@ -247,9 +272,3 @@ class Simulator:
     def _queue_url(self, arn: str) -> str:
         *_, account, name = arn.split(":")
         return f"{self.endpoint_url}/{account}/{name}"
-
-
-def _own_kms(now: Callable[[], float], rng: random.Random) -> KeyService:
-    from monitor.simulator.kms import Kms  # noqa: PLC0415 - a test may bring its own
-
-    return Kms(now=now, rng=rng)

@@ -45,7 +45,7 @@ class Sts:
                     caller, int(parameters.get("DurationSeconds", 43200))
                 )
                 body = {"Credentials": _credentials(session)}
-                return Reply(body=body, read_only=True, response_elements=_logged(body))
+                return Reply(body=body, read_only=True, response_elements=_logged(body, session))
             case _:
                 raise Refusal("InvalidAction", f"Could not find operation {operation}")
 
@@ -71,7 +71,10 @@ class Sts:
         }
         body = {"Credentials": _credentials(session), "AssumedRoleUser": assumed}
         return Reply(
-            body=body, read_only=True, response_elements=_logged(body), resources=(role_arn,)
+            body=body,
+            read_only=True,
+            response_elements=_logged(body, session),
+            resources=(role_arn,),
         )
 
 
@@ -84,8 +87,9 @@ def _credentials(session: Session) -> dict[str, Any]:
     }
 
 
-def _logged(body: dict[str, Any]) -> dict[str, Any]:
-    """CloudTrail shows the credentials without the secret."""
+def _logged(body: dict[str, Any], session: Session) -> dict[str, Any]:
+    """CloudTrail shows the credentials without the secret, their end as a text."""
     logged: dict[str, Any] = records.lower_camel(body)
     del logged["credentials"]["secretAccessKey"]
+    logged["credentials"]["expiration"] = records.trail_date(session.expires_at)
     return logged

@@ -162,6 +162,6 @@ def _text(status: int, text: str, request_id: str) -> Outgoing:
 
 def _xml(members: Mapping[str, Any]) -> str:
     return "".join(
-        f"<{name}>{_xml(value) if isinstance(value, Mapping) else html.escape(str(value))}</{name}>"
+        f"<{name}>{_xml(value) if isinstance(value, Mapping) else html.escape(str(value), quote=False)}</{name}>"
         for name, value in members.items()
     )
