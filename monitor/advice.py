@@ -83,7 +83,7 @@ def repairs(decision: Decision) -> list[Action]:
     whatever sent calls repaired, and the first responder counts unless it claims to be done
     without a call: a message must never say "repaired" because some other message went out.
     """
-    if decision.verdict is not Verdict.REPAIR and not decision.dry_run:
+    if decision.verdict is not Verdict.REPAIR:
         return []
     first = decision.responders[0] if decision.responders else ""
     return [

@@ -73,6 +73,7 @@ REASONS: Final = {
     Reason.ACCEPTED_CHANGE: "accepted",
     Reason.OWN_CALL: "our own call",
     Reason.NO_KEY: "the record names no key, nothing written",
+    Reason.RECORD_DISAGREES: "the record contradicts itself, nothing written",
     Reason.ACCOUNT_NOT_ALLOWED: "account not in the settings, nothing written",
     Reason.REGION_NOT_ALLOWED: "Region not in the settings, nothing written",
 }
@@ -128,7 +129,7 @@ def result(decision: Decision) -> str:
         return "enabled again" if "EnableKey" in calls else "put back"
     if how != advice.TOLD:
         return RESULTS[how]
-    if decision.dry_run:
+    if decision.dry_run and decision.verdict is Verdict.REPAIR:
         return "NOT undone, watching only"
     return REASONS.get(decision.reason, "")
 

@@ -55,7 +55,10 @@ def decided(
     done = (
         (Action("restore_key", outcome, "as it says", calls, 1_763_976_850.0),) if outcome else ()
     )
-    return Decision(finding, verdict, reason, ("restore_key", "sns", "mqtt"), done)
+    dry_run = reason is Reason.OBSERVE
+    return Decision(
+        finding, verdict, reason, ("restore_key", "sns", "mqtt"), dry_run=dry_run, done=done
+    )
 
 
 def test_subject_says_symptom_and_outcome() -> None:
@@ -83,7 +86,7 @@ def test_subject_is_honest(outcome: Outcome | None, words: str) -> None:
 
 def test_another_message_that_went_out_is_no_repair() -> None:
     told = Action("sns", Outcome.DONE, "MessageId 1")
-    sent_only = Decision(SCHEDULED, Verdict.REPAIR, Reason.ENFORCE, ("sns", "mqtt"), (told,))
+    sent_only = Decision(SCHEDULED, Verdict.REPAIR, Reason.ENFORCE, ("sns", "mqtt"), done=(told,))
     assert advice.stage(sent_only) == "unrepaired"
     broken_sns = Action("sns", Outcome.RETRY)
     repaired = decided(Outcome.DONE, BOTH)
@@ -97,7 +100,7 @@ def test_dry_run_is_said_loudly() -> None:
     assert "NOT undone" in subject(would, "prod")
     assert "DRY RUN: kms-monitor only watches" in text(would, "prod")
     assert message(would, "prod")["dry_run"] is True
-    silent = Decision(SCHEDULED, Verdict.TELL, Reason.OBSERVE)
+    silent = decided(reason=Reason.OBSERVE)
     assert "NOT undone" in subject(silent, "prod")
 
 
@@ -214,6 +217,7 @@ DECISIONS = st.builds(
     verdict=st.sampled_from(Verdict),
     reason=st.sampled_from(Reason),
     responders=st.just(("restore_key", "sns")),
+    dry_run=st.booleans(),
     done=st.lists(
         st.builds(
             Action,

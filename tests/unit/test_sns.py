@@ -43,7 +43,7 @@ REPAIRED = Decision(
     Verdict.REPAIR,
     Reason.ENFORCE,
     ("restore_key", "sns"),
-    (Action("restore_key", Outcome.DONE, "verified Enabled", ("EnableKey",)),),
+    done=(Action("restore_key", Outcome.DONE, "verified Enabled", ("EnableKey",)),),
 )
 
 
