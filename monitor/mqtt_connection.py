@@ -70,7 +70,7 @@ class Connection:
                 delay = self.backoff.next()
                 self.down(reason)
                 self.log.warning(
-                    "mqtt not connected", problem=self.problem, retry_in=round(delay, 1)
+                    "mqtt not connected", problem=self.problem, retry_in=round(delay, 2)
                 )
                 await asyncio.sleep(delay)
                 self.metrics.mqtt_reconnects.inc()
