@@ -33,7 +33,9 @@ class BrokerOptions(BaseModel, extra="forbid"):
     verify_hostname: bool = Field(
         default=True, description="Whether the certificate must carry the broker's name."
     )
-    username: str | None = Field(default=None, min_length=1, max_length=1024)
+    username: str | None = Field(
+        default=None, min_length=1, max_length=1024, description="Default: no log-in."
+    )
     password_file: Path | None = Field(
         default=None, description="File that holds the password; a last newline is ignored."
     )
@@ -54,8 +56,12 @@ class BrokerOptions(BaseModel, extra="forbid"):
         le=25,
         description="Longest wait for an acknowledgement, connecting included.",
     )
-    reconnect_min_seconds: float = Field(default=1.0, gt=0, le=60)
-    reconnect_max_seconds: float = Field(default=60.0, gt=0, le=3600)
+    reconnect_min_seconds: float = Field(
+        default=1.0, gt=0, le=60, description="First wait before connecting again; it doubles."
+    )
+    reconnect_max_seconds: float = Field(
+        default=60.0, gt=0, le=3600, description="Longest wait before connecting again."
+    )
     heartbeat_seconds: float = Field(
         default=30.0, gt=0, le=3600, description="Between two refreshes of the retained status."
     )

@@ -128,7 +128,7 @@ class Connection:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(watch(client), name="notice that the MQTT broker went away")
                 tasks.create_task(self.beat(client, tasks), name="refresh the MQTT status")
-        except* aiomqtt.MqttError as errors:
+        except* (aiomqtt.MqttError, OSError) as errors:
             broken += errors.exceptions
         if broken:
             raise broken[0]

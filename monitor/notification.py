@@ -25,6 +25,7 @@ goes away or changes its meaning; new members may come at any time):
     account, region, caused   `caused` is the key state that the event leads to, or null
     key           null, or {arn, partition, account, region, id}
     event         {id, name, time, error_code}; times are ISO-8601 UTC, or null where unknown
+    received_at   when the event reached us
     actor         {name, type, arn, account, issuer_arn, session, invoked_by, source_ip, user_agent, mfa}
     details       object of texts
     actions       [{responder, outcome, detail, calls, finished_at}], those carried out so far
@@ -212,6 +213,7 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
             "time": moment(finding.event_time),
             "error_code": clean(finding.error_code, name),
         },
+        "received_at": moment(decision.received_at),
         "actor": {
             "name": clean(actor.name, limit),
             "type": clean(actor.type, name),
@@ -256,7 +258,9 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
     lines.append(f"Who     {clean(actor.name, limit)} ({', '.join(t for t in traits if t)})")
     source = clean(actor.source_ip, name) or "unknown"
     lines.append(f"From    {source}, {clean(actor.user_agent, limit) or 'no user agent'}")
-    lines.append(f"When    {moment(finding.event_time) or 'unknown'}")
+    received = moment(decision.received_at)
+    came = f", received {received}" if received else ""
+    lines.append(f"When    {moment(finding.event_time) or 'unknown'}{came}")
     place = f"account {clean(finding.account, name)}, Region {clean(finding.region, name)}"
     lines.append(f"Where   {place}, environment {clean(environment, name)}")
     lines += [

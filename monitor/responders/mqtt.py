@@ -34,6 +34,10 @@ FINDING_PARTS: Final = frozenset(
     {"environment", "account", "region", "detector", "severity", "key_id"}
 )
 STATUS_PARTS: Final = frozenset({"environment", "client_id"})
+MOST_BYTES: Final = 96 * 1024
+"""Below AWS IoT Core's 128 KB; a broker throws out whoever sends more than it takes."""
+LIMITS: Final = (notification.LIMIT, 150, 50)
+"""Characters of the longest quoted text, tried one after the other until the message fits."""
 
 
 class MqttOptions(BrokerOptions, extra="forbid"):
@@ -93,9 +97,7 @@ class Mqtt:
         topic = topic_of(decision, self.services.environment, self.options.topic)
         if self.outbox.was_acknowledged(key):
             return self.done(f"acknowledged before, on {topic}")
-        message = notification.message(decision, self.services.environment)
-        payload = json.dumps(message, ensure_ascii=False, allow_nan=False).encode()
-        letter = self.outbox.put(key, topic, payload)
+        letter = self.outbox.put(key, topic, payload_of(decision, self.services.environment))
         try:
             async with asyncio.timeout(self.options.ack_seconds):
                 await letter.settled.wait()
@@ -115,6 +117,17 @@ class Mqtt:
 
     def problem(self) -> str | None:
         return self.connection.problem
+
+
+def payload_of(decision: Decision, environment: str) -> bytes:
+    """JSON of the message, UTF-8; shrunk to what every broker takes, down to the smallest."""
+    payload = b""
+    for limit in LIMITS:
+        message = notification.message(decision, environment, limit)
+        payload = json.dumps(message, ensure_ascii=False, allow_nan=False).encode()
+        if len(payload) <= MOST_BYTES:
+            break
+    return payload
 
 
 def topic_of(decision: Decision, environment: str, template: str) -> str:

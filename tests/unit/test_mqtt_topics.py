@@ -1,6 +1,7 @@
 """MQTT without a broker: topics, settings, and the outbox's bookkeeping. Nothing is replaced."""
 
 import asyncio
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from monitor import mqtt_topic
+from monitor.decision import Action, Decision, Outcome, Reason, Verdict
+from monitor.finding import Finding, Kind, Severity
 from monitor.metrics import Metrics
 from monitor.outbox import Outbox
-from monitor.responders.mqtt import FINDING_PARTS, MqttOptions
+from monitor.responders.mqtt import FINDING_PARTS, MqttOptions, payload_of
 
 HOST = {"host": "broker.example"}
 
@@ -149,3 +152,29 @@ async def test_the_outbox_holds_each_letter_once_and_drops_the_oldest() -> None:
     await outbox.take()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(outbox.take(), 0.01)
+
+
+def test_a_payload_fits_every_broker_and_stays_json() -> None:
+    key = '"' * 100_000
+    finding = Finding(
+        detector=key,
+        title=key,
+        kind=Kind.DAMAGE,
+        severity=Severity.HIGH,
+        event_id=key,
+        event_name=key,
+        event_time=0,
+        account=key,
+        region=key,
+        details={f"{number}\U0001f511": "\U0001f511" * 1000 for number in range(40)},
+    )
+    done = tuple(Action(key, Outcome.RETRY, "\U0001f511" * 1000, (key,) * 30) for _ in range(20))
+    decision = Decision(finding, Verdict.TELL, Reason.NO_KEY, done=done)
+    payload = payload_of(decision, key)
+    assert len(payload) <= 96 * 1024
+    assert json.loads(payload)["severity"] == "high"
+
+
+def test_every_option_is_described_in_the_schema() -> None:
+    members = MqttOptions.model_json_schema()["properties"]
+    assert [name for name, member in members.items() if "description" not in member] == []

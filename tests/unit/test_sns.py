@@ -9,6 +9,8 @@ from typing import Any, cast
 import pytest
 import structlog
 from botocore.exceptions import ClientError
+from botocore.session import get_session
+from botocore.validate import ParamValidator
 from msgspec.structs import replace
 from pydantic import ValidationError
 
@@ -46,6 +48,8 @@ REPAIRED = Decision(
     done=(Action("restore_key", Outcome.DONE, "verified Enabled", ("EnableKey",)),),
 )
 
+PUBLISH: Any = get_session().get_service_model("sns").operation_model("Publish").input_shape
+
 
 class Recorder:
     """An SNS client that keeps what it was asked, or refuses with an error code."""
@@ -55,6 +59,8 @@ class Recorder:
         self.refuse: tuple[str, int] | None = None
 
     async def publish(self, **request: Any) -> dict[str, str]:
+        # The real client would refuse what does not fit botocore's model.
+        assert not ParamValidator().validate(request, PUBLISH).has_errors()
         if self.refuse:
             code, status = self.refuse
             raise ClientError(
