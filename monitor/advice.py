@@ -49,10 +49,8 @@ CLASSES: Final = {
     "RevokeGrant": "policy",
 }
 SETTLED_IMPACT: Final = {
-    Outcome.DONE.value: (
-        "The key was out of use for a short while; it is usable again and nothing is lost."
-    ),
-    Outcome.ALREADY.value: "The key is as it should be; nothing is lost.",
+    Outcome.DONE.value: "The key is back in the state that counts as right; nothing is lost.",
+    Outcome.ALREADY.value: "Nothing had to be done: the key is in the state that counts as right.",
     Outcome.UNCONFIRMED.value: (
         "A message claims this, but neither the key nor CloudTrail confirms it: the message may"
         " be forged or out of date."
@@ -81,9 +79,10 @@ def repairs(decision: Decision) -> list[Action]:
 
     An action does not say whether it repairs. Repairers act first and list the calls they sent, so
     whatever sent calls repaired, and the first responder counts unless it claims to be done
-    without a call: a message must never say "repaired" because some other message went out.
+    without a call: a message must never say "repaired" because some other message went out. An
+    accepted change counts too: an approval that nobody confirms is undone like any other change.
     """
-    if decision.verdict is not Verdict.REPAIR:
+    if decision.verdict not in {Verdict.REPAIR, Verdict.ACCEPT}:
         return []
     first = decision.responders[0] if decision.responders else ""
     return [
@@ -133,6 +132,8 @@ def impact(decision: Decision) -> str:
         return "The call failed and the key is unchanged, but somebody tried."
     if finding.kind is Kind.CHANGE:
         return "The change does no harm that a detector knows of."
+    if how == Outcome.DONE and "EnableKey" in sent_calls(decision):
+        return "The key was out of use for a short while; it is usable again and nothing is lost."
     if how in SETTLED_IMPACT:
         return SETTLED_IMPACT[how]
     return IMPACT.get(finding.caused, "The key, or control of it, may be lost to its owners.")
@@ -156,10 +157,10 @@ def steps(decision: Decision) -> list[str]:
             found.append("Only if it was meant, undo what kms-monitor did:\n" + "\n".join(undo))
         return found
     hand = "Put the key back by hand"
-    if how == Outcome.RETRY:
-        hand = "If it stays so, put the key back by hand"
-    elif decision.reason in MEANT:
+    if decision.reason in MEANT:
         hand = "Only if it was not meant, put the key back by hand"
+    elif how == Outcome.RETRY:
+        hand = "If it stays so, put the key back by hand"
     commands = hand_commands(finding, key)
     head = []
     if how == Outcome.DENIED:

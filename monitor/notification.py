@@ -69,6 +69,14 @@ RESULTS: Final = {
     Outcome.FAILED.value: "REPAIR FAILED, retrying",
     advice.UNREPAIRED: "NOT UNDONE",
 }
+ACCEPTING: Final = RESULTS | {
+    Outcome.WOULD.value: "not confirmed, would be undone, NOT undone",
+    Outcome.REFUSED.value: "not confirmed, CANNOT BE UNDONE",
+    Outcome.DENIED.value: "CHECK DENIED, act now",
+    Outcome.RETRY.value: "not confirmed yet, retrying",
+    Outcome.FAILED.value: "CHECK FAILED, retrying",
+}
+"""The same where the change was to be accepted: first of all it had to be confirmed."""
 REASONS: Final = {
     Reason.APPROVED_ACTOR: "approved, left as it is",
     Reason.ACCEPTED_CHANGE: "accepted",
@@ -126,10 +134,10 @@ def result(decision: Decision) -> str:
         if {"CancelKeyDeletion", "EnableKey"} <= calls:
             return "cancelled and enabled again"
         if "CancelKeyDeletion" in calls:
-            return "cancelled"
+            return "cancelled, left disabled as before"
         return "enabled again" if "EnableKey" in calls else "put back"
     if how != advice.TOLD:
-        return RESULTS[how]
+        return (ACCEPTING if decision.verdict is Verdict.ACCEPT else RESULTS)[how]
     if decision.dry_run and decision.verdict is Verdict.REPAIR:
         return "NOT undone, watching only"
     return REASONS.get(decision.reason, "")

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from pydantic import BaseModel, Field
 
 from monitor import advice, notification
-from monitor.aws import error_code
 from monitor.decision import Action, Decision, Outcome
-from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
+from monitor.errors import NotWorthRetrying, WorthRetrying
 from monitor.finding import Severity
 from monitor.plugins import Services
 
@@ -81,11 +80,10 @@ class Sns:
         except NotWorthRetrying as error:
             self._problem = notification.clean(str(error), 300)
             self.up.set(0)
-            code = error_code(error.__cause__) if isinstance(error.__cause__, Exception) else ""
-            if code.startswith("KMS") and not isinstance(error, Denied):
+            if error.code.startswith("KMS"):
                 # The key that encrypts the topic is itself out of use, perhaps by the very event
                 # that we report: it may be restored any moment.
-                raise WorthRetrying(str(error)) from error
+                raise WorthRetrying(str(error), code=error.code) from error
             raise
         self._problem = None
         self.up.set(1)

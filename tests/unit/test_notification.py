@@ -94,6 +94,24 @@ def test_another_message_that_went_out_is_no_repair() -> None:
     assert advice.stage(repaired) == "done"
 
 
+def test_a_key_that_ends_disabled_is_not_called_usable() -> None:
+    cancelled = decided(Outcome.DONE, ("CancelKeyDeletion",))
+    assert "cancelled, left disabled as before" in subject(cancelled, "prod")
+    assert "usable" not in text(cancelled, "prod")
+
+
+def test_an_approval_that_nobody_confirms_is_told_as_it_was_handled() -> None:
+    def approved(outcome: Outcome, calls: tuple[str, ...] = ()) -> Decision:
+        return decided(outcome, calls, verdict=Verdict.ACCEPT, reason=Reason.APPROVED_ACTOR)
+
+    assert subject(approved(Outcome.DONE), "").endswith(": approved, left as it is")
+    assert subject(approved(Outcome.RETRY), "").endswith(": not confirmed yet, retrying")
+    undone = approved(Outcome.DONE, BOTH)
+    assert "cancelled and enabled again" in subject(undone, "prod")
+    assert message(undone, "prod")["outcome"] == "done"
+    assert "Only if it was not meant" in text(approved(Outcome.RETRY), "prod")
+
+
 def test_dry_run_is_said_loudly() -> None:
     would = decided(Outcome.WOULD, reason=Reason.OBSERVE)
     assert subject(would, "prod").startswith("[DRY RUN] [CRITICAL]")
