@@ -1,0 +1,268 @@
+"""What people and machines are told: honest about the outcome, and harmless whatever the event held.
+
+In scope: `monitor.notification` and `monitor.advice`. Nothing is replaced; both are pure.
+"""
+
+import json
+import unicodedata
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from monitor import advice
+from monitor.decision import Action, Decision, Outcome, Reason, Verdict
+from monitor.finding import Actor, Finding, Kind, Severity
+from monitor.key import KeyRef, KeyState
+from monitor.notification import clean, group_key, message, subject, text
+
+KEY = KeyRef("111122223333", "eu-west-1", "0a1b2c3d-1111-2222-3333-444455556666")
+SCHEDULED = Finding(
+    detector="key_deletion_scheduled",
+    title="KMS key scheduled for deletion",
+    kind=Kind.DAMAGE,
+    severity=Severity.CRITICAL,
+    event_id="3f2b8a44-0000-4000-8000-123456789abc",
+    event_name="ScheduleKeyDeletion",
+    event_time=1_763_976_843.0,
+    account=KEY.account,
+    region=KEY.region,
+    key=KEY,
+    caused=KeyState.PENDING_DELETION,
+    actor=Actor(
+        type="AssumedRole",
+        arn="arn:aws:sts::111122223333:assumed-role/Admin/bob",
+        session="bob",
+        source_ip="198.51.100.7",
+        user_agent="aws-cli/2.31",
+    ),
+    details={"window_days": "7"},
+)
+DISABLED = replace(
+    SCHEDULED, detector="key_disabled", event_name="DisableKey", caused=KeyState.DISABLED
+)
+BOTH = ("CancelKeyDeletion", "EnableKey")
+
+
+def decided(
+    outcome: Outcome | None = None,
+    calls: tuple[str, ...] = (),
+    finding: Finding = SCHEDULED,
+    verdict: Verdict = Verdict.REPAIR,
+    reason: Reason = Reason.ENFORCE,
+) -> Decision:
+    done = (
+        (Action("restore_key", outcome, "as it says", calls, 1_763_976_850.0),) if outcome else ()
+    )
+    dry_run = reason is Reason.OBSERVE
+    return Decision(
+        finding, verdict, reason, ("restore_key", "sns", "mqtt"), dry_run=dry_run, done=done
+    )
+
+
+def test_subject_says_symptom_and_outcome() -> None:
+    line = subject(decided(Outcome.DONE, BOTH), "prod")
+    assert line == (
+        "[CRITICAL] KMS key 0a1b2c3d-111 scheduled for deletion: cancelled and enabled again (prod)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Outcome.DENIED, "REPAIR DENIED, act now"),
+        (Outcome.FAILED, "REPAIR FAILED, retrying"),
+        (Outcome.RETRY, "NOT UNDONE YET, retrying"),
+        (Outcome.REFUSED, "CANNOT BE UNDONE"),
+        (Outcome.UNCONFIRMED, "not confirmed by AWS"),
+        (None, "NOT UNDONE"),
+    ],
+)
+def test_subject_is_honest(outcome: Outcome | None, words: str) -> None:
+    assert words in subject(decided(outcome), "prod")
+    assert "again" not in subject(decided(outcome), "prod")
+
+
+def test_another_message_that_went_out_is_no_repair() -> None:
+    told = Action("sns", Outcome.DONE, "MessageId 1")
+    sent_only = Decision(SCHEDULED, Verdict.REPAIR, Reason.ENFORCE, ("sns", "mqtt"), done=(told,))
+    assert advice.stage(sent_only) == "unrepaired"
+    broken_sns = Action("sns", Outcome.RETRY)
+    repaired = decided(Outcome.DONE, BOTH)
+    repaired = replace(repaired, done=(*repaired.done, broken_sns))
+    assert advice.stage(repaired) == "done"
+
+
+def test_a_key_that_ends_disabled_is_not_called_usable() -> None:
+    cancelled = decided(Outcome.DONE, ("CancelKeyDeletion",))
+    assert "cancelled, left disabled as before" in subject(cancelled, "prod")
+    assert "usable" not in text(cancelled, "prod")
+
+
+def test_an_approval_that_nobody_confirms_is_told_as_it_was_handled() -> None:
+    def approved(outcome: Outcome, calls: tuple[str, ...] = ()) -> Decision:
+        return decided(outcome, calls, verdict=Verdict.ACCEPT, reason=Reason.APPROVED_ACTOR)
+
+    assert subject(approved(Outcome.DONE), "").endswith(": approved, left as it is")
+    assert subject(approved(Outcome.RETRY), "").endswith(": not confirmed yet, retrying")
+    undone = approved(Outcome.DONE, BOTH)
+    assert "cancelled and enabled again" in subject(undone, "prod")
+    assert message(undone, "prod")["outcome"] == "done"
+    assert "Only if it was not meant" in text(approved(Outcome.RETRY), "prod")
+
+
+def test_dry_run_is_said_loudly() -> None:
+    would = decided(Outcome.WOULD, reason=Reason.OBSERVE)
+    assert subject(would, "prod").startswith("[DRY RUN] [CRITICAL]")
+    assert "NOT undone" in subject(would, "prod")
+    assert "DRY RUN: kms-monitor only watches" in text(would, "prod")
+    assert message(would, "prod")["dry_run"] is True
+    silent = decided(reason=Reason.OBSERVE)
+    assert "NOT undone" in subject(silent, "prod")
+
+
+def test_a_long_title_never_pushes_the_outcome_out() -> None:
+    long = replace(SCHEDULED, event_name="PutKeyPolicy", title="policy " * 100)
+    line = subject(decided(Outcome.DENIED, finding=long), "prod")
+    assert 90 < len(line) <= 99
+    assert line.endswith(": REPAIR DENIED, act now")
+
+
+def test_text_answers_the_questions() -> None:
+    body = text(decided(Outcome.DONE, BOTH), "prod")
+    for part in (
+        "usable again and nothing is lost",
+        KEY.arn,
+        "assumed-role/Admin/bob (AssumedRole, session bob, without MFA)",
+        "198.51.100.7, aws-cli/2.31",
+        "2025-11-24T09:34:03Z",
+        "account 111122223333, Region eu-west-1, environment prod",
+        "window_days: 7",
+        "restore_key: DONE at 2025-11-24T09:34:10Z: as it says",
+        "calls sent: CancelKeyDeletion, EnableKey",
+        f"$ aws kms schedule-key-deletion --key-id {KEY.arn} --region eu-west-1 --pending-",
+        "--pending-window-in-days 7",
+        "https://eu-west-1.console.aws.amazon.com/kms/home?region=eu-west-1#/kms/keys/0a1b2c3d",
+        "cloudtrailv2/home?region=eu-west-1#/events/3f2b8a44-0000-4000-8000-123456789abc",
+        SCHEDULED.finding_id,
+    ):
+        assert part in body
+
+
+def test_commands_by_hand_where_the_repair_failed() -> None:
+    body = text(decided(Outcome.DENIED), "prod")
+    assert f"$ aws kms cancel-key-deletion --key-id {KEY.arn} --region eu-west-1" in body
+    assert f"$ aws kms enable-key --key-id {KEY.arn}" in body
+    assert "rights back" in body
+    undo = text(decided(Outcome.DONE, ("EnableKey",), DISABLED), "prod")
+    assert f"$ aws kms disable-key --key-id {KEY.arn}" in undo
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "host"),
+    [
+        ("aws", "eu-west-1", "eu-west-1.console.aws.amazon.com"),
+        ("aws-cn", "cn-north-1", "cn-north-1.console.amazonaws.cn"),
+        ("aws-us-gov", "us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
+    ],
+)
+def test_links_follow_the_partition(partition: str, region: str, host: str) -> None:
+    key = KeyRef(KEY.account, region, KEY.key_id, partition)
+    pages = advice.links(replace(SCHEDULED, key=key, region=region))
+    assert {address.split("/")[2] for address in pages.values()} == {host}
+    nameless = advice.links(replace(SCHEDULED, key=None, region=region))
+    assert [address.split("/")[2] for address in nameless.values()] == [host]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        replace(KEY, key_id="x; rm -rf /"),
+        replace(KEY, region="eu-west-1.evil.example/"),
+        replace(KEY, account="1"),
+        replace(KEY, partition="aws-evil"),
+    ],
+)
+def test_nothing_forged_gets_into_links_or_commands(key: KeyRef) -> None:
+    forged = replace(SCHEDULED, key=key, region=key.region, event_id="../../evil")
+    assert advice.links(forged) == {}
+    body = text(decided(Outcome.DONE, BOTH, forged), "prod")
+    if key.partition == "aws":
+        assert "$ aws" not in body
+
+
+def test_escalation_breaks_the_dedup_but_not_the_group() -> None:
+    low = replace(DISABLED, severity=Severity.HIGH)
+    first, second = message(decided(finding=low), "prod"), message(decided(), "prod")
+    assert first["group_key"] == second["group_key"]
+    assert first["dedup_key"] != second["dedup_key"]
+    elsewhere = replace(DISABLED, key=replace(KEY, account="444455556666"))
+    assert group_key(elsewhere) != group_key(DISABLED)
+
+
+def test_clean_leaves_no_way_to_forge_a_line() -> None:
+    assert clean("a\nb\u202ec\x1b[31m\x00") == "a b?c?[31m?"
+    assert clean("x" * 600) == "x" * 497 + "..."
+
+
+ANY = st.one_of(
+    st.text(max_size=40),
+    st.text(alphabet='\x00\x1b\n\r\u202e\u200f\ud800"\\\U0001f511\u2028é{}%', max_size=30),
+    st.sampled_from(["x" * 100_000, '"' * 100_000, "\U0001f511" * 100_000, "\u202e\n" * 50_000]),
+)
+TIMES = st.floats(allow_nan=True, allow_infinity=True)
+FINDINGS = st.builds(
+    Finding,
+    detector=ANY,
+    title=ANY,
+    kind=st.sampled_from(Kind),
+    severity=st.sampled_from(Severity),
+    event_id=ANY,
+    event_name=st.one_of(ANY, st.sampled_from(["DisableKey", "ScheduleKeyDeletion"])),
+    event_time=TIMES,
+    account=ANY,
+    region=ANY,
+    key=st.one_of(st.none(), st.just(KEY), st.builds(KeyRef, ANY, ANY, ANY, ANY)),
+    caused=st.one_of(st.none(), st.sampled_from(KeyState)),
+    actor=st.builds(Actor, *[ANY] * 8),
+    error_code=ANY,
+    details=st.dictionaries(ANY, ANY, max_size=30),
+)
+DECISIONS = st.builds(
+    Decision,
+    finding=FINDINGS,
+    verdict=st.sampled_from(Verdict),
+    reason=st.sampled_from(Reason),
+    responders=st.just(("restore_key", "sns")),
+    dry_run=st.booleans(),
+    done=st.lists(
+        st.builds(
+            Action,
+            responder=st.one_of(ANY, st.just("restore_key")),
+            outcome=st.sampled_from(Outcome),
+            detail=ANY,
+            calls=st.lists(st.one_of(ANY, st.sampled_from(BOTH)), max_size=3).map(tuple),
+            finished_at=TIMES,
+        ),
+        max_size=3,
+    ).map(tuple),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(DECISIONS, ANY)
+def test_total_bounded_and_printable_whatever_the_event_held(
+    decision: Decision, environment: str
+) -> None:
+    line = subject(decision, environment)
+    assert 0 < len(line) <= 99
+    assert line.isascii()
+    assert line.isprintable()
+    body = text(decision, environment)
+    assert len(body.encode()) < 100_000
+    forbidden = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    assert not [c for c in body if c != "\n" and unicodedata.category(c) in forbidden]
+    encoded = json.dumps(message(decision, environment), allow_nan=False, ensure_ascii=False)
+    assert len(encoded.encode()) < 128_000
+    assert all(char.isprintable() for char in encoded)
