@@ -132,6 +132,8 @@ def impact(decision: Decision) -> str:
         return "The call failed and the key is unchanged, but somebody tried."
     if finding.kind is Kind.CHANGE:
         return "The change does no harm that a detector knows of."
+    if finding.kind is Kind.NOTICE:
+        return "No repair is made for this; it is for people to judge."
     if how == Outcome.DONE and "EnableKey" in sent_calls(decision):
         return "The key was out of use for a short while; it is usable again and nothing is lost."
     if how in SETTLED_IMPACT:
@@ -146,7 +148,7 @@ def steps(decision: Decision) -> list[str]:
     if finding.kind is Kind.ATTEMPT:
         return ["Ask the caller why; take the right away if it is not needed."]
     found = ["Find out whether the caller meant it; if not, revoke the caller's sessions."]
-    if finding.kind is Kind.CHANGE or how == Outcome.ALREADY:
+    if finding.kind in {Kind.CHANGE, Kind.NOTICE} or how == Outcome.ALREADY:
         return found
     if how == Outcome.UNCONFIRMED:
         look = ["Look at the key, and at who may send messages to the queue of kms-monitor."]

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     ENFORCE = "enforce"
     OBSERVE = "observe"
     FAILED_ATTEMPT = "failed_attempt"
+    NOTICE = "notice"
     ACCEPTED_CHANGE = "accepted_change"
     APPROVED_ACTOR = "approved_actor"
     OWN_CALL = "own_call"

@@ -31,6 +31,8 @@ class Kind(StrEnum):
     """Such a change was tried and failed (`errorCode` present): a signal, not a change."""
     CHANGE = "change"
     """A change that no detector minds, and that may move the baseline."""
+    NOTICE = "notice"
+    """Something that people should know and that no repair undoes."""
 
 
 class Actor(msgspec.Struct, frozen=True):

@@ -45,6 +45,8 @@ def decide(finding: Finding, rules: Rules) -> Decision:
         return Decision(finding, Verdict.DROP, reason)
     if finding.kind is Kind.ATTEMPT:
         return Decision(finding, Verdict.TELL, Reason.FAILED_ATTEMPT, rules.tellers)
+    if finding.kind is Kind.NOTICE:
+        return Decision(finding, Verdict.TELL, Reason.NOTICE, rules.tellers)
     if finding.key is None:
         return Decision(finding, Verdict.TELL, Reason.NO_KEY, rules.tellers)
     if not agrees(finding):
