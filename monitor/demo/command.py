@@ -1,15 +1,18 @@
 """`kms-monitor demo`: the command line of the demo."""
 
+import json
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
 from monitor.logs import printable
 
-LAST_LINES = 25
+LAST_LINES = 15
+LONGEST_LINE = 180
 
 
 def demo(
@@ -39,22 +42,44 @@ def demo(
     installed; 130 ended by Ctrl-C.
     """
     started = time.perf_counter()
-    # Here and not above: it loads the simulator, for which `kms-monitor --help` should not wait,
-    # and which a plain installation does not have.
+    for name in ("amqtt", "moto"):
+        if find_spec(name) is None:
+            missing(name)
+    # Here and not above: `kms-monitor --help` should not wait for the simulator, which a plain
+    # installation does not have.
+    from monitor.demo.show import JsonShow, TextShow  # noqa: PLC0415
+
+    show = JsonShow() if as_json else TextShow(started, svg)
+    show.busy("starting the local AWS")
     try:
         from monitor.demo.run import Asked, perform  # noqa: PLC0415
-        from monitor.demo.show import JsonShow, TextShow  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        typer.echo(
-            f"kms-monitor demo: {error.name} is missing: pip install 'kms-monitor[simulator]'",
-            err=True,
-        )
-        raise typer.Exit(2) from None
-    show = JsonShow() if as_json else TextShow(started, svg)
+        missing(error.name or "a module")
     code, log = perform(Asked(mode=mode, stay=stay), show, started)
     if verbose or code == 1:
-        shown = log if verbose else log[-LAST_LINES:]
-        print("The daemon's log" + (":" if verbose else ", its last lines:"), file=sys.stderr)  # noqa: T201
-        for line in shown:
-            print(f"  {printable(line)}", file=sys.stderr)  # noqa: T201
+        say("The daemon's log:" if verbose else "The daemon's last log lines (all: --verbose):")
+        for line in log if verbose else map(short, log[-LAST_LINES:]):
+            say(f"  {printable(line)}")
+    if code > 128:
+        say("kms-monitor demo: ended by a signal, and everything that it had started")
     raise typer.Exit(code)
+
+
+def missing(name: str) -> NoReturn:
+    say(f"kms-monitor demo: {name} is missing: pip install 'kms-monitor[simulator]'")
+    raise typer.Exit(2)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+def short(line: str) -> str:
+    """A line of the JSON log as people read it best, cut."""
+    try:
+        entry = json.loads(line)
+        head = [str(entry.pop("timestamp"))[11:23], entry.pop("level"), entry.pop("event")]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return line[:LONGEST_LINE]
+    rest = [f"{name}={value}" for name, value in entry.items()]
+    return " ".join([*head, *rest])[:LONGEST_LINE]

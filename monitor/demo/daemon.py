@@ -19,7 +19,6 @@ from monitor.demo.errors import DemoError
 USER = "kms-monitor"
 READY_SECONDS = 30.0
 STOP_SECONDS = 20.0
-LAST_LINES = 25
 
 
 def config_file() -> Path:
@@ -36,11 +35,9 @@ def isolate(environment: MutableMapping[str, str]) -> None:
     for name in list(environment):
         if name.startswith(("AWS_", "KMS_MONITOR_")) or name.lower().endswith("_proxy"):
             del environment[name]
-    environment |= {
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
+    environment["AWS_CONFIG_FILE"] = os.devnull
+    environment["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    environment["AWS_EC2_METADATA_DISABLED"] = "true"
 
 
 class Daemon:
@@ -75,9 +72,6 @@ class Daemon:
         """Raises `DemoError` if the process has ended."""
         if self.process.returncode is not None:
             raise DemoError(f"the daemon ended with exit code {self.process.returncode}")
-
-    async def ended(self) -> int:
-        return await self.process.wait()
 
     def listening(self) -> str:
         """The address that it logged; its port is chosen by the system."""

@@ -64,12 +64,14 @@ class Result(msgspec.Struct, frozen=True):
             return f"{', '.join(self.calls)} -> {verified[1] if verified else self.detail}"
         if self.outcome == "already":
             return f"{self.reads} read{'s' * (self.reads != 1)}, {len(self.writes)} writes: is {self.state}"
-        return f"{self.outcome}: {self.detail or self.reason}"
+        return self.detail or f"{self.outcome}: {self.reason}"
 
 
-def judge(number: int, played: Played, heard: Heard | None, stage: Stage, state: str) -> Result:
-    """Put together what is known about a scene. `state`: the key's, when the news of it came."""
+def judge(number: int, played: Played, heard: Heard | None, stage: Stage, mode: str) -> Result:
+    """Put together what is known about a scene, right after the news of it came."""
     attack, wanted = played.attack, KEYS[played.attack.key]
+    state = stage.state(attack.key)
+    expected = "would" if mode == "observe" and attack.outcome == "done" else attack.outcome
     message: dict[str, Any] = heard.message if heard else {}
     actions = [one for one in message.get("actions", []) if one.get("responder") == REPAIRER]
     calls = [str(call) for action in actions for call in action["calls"]]
@@ -79,11 +81,11 @@ def judge(number: int, played: Played, heard: Heard | None, stage: Stage, state:
     outcome, actor = str(message.get("outcome", "")), message.get("actor", {})
     failed = []
     if state != wanted:
-        failed.append(f"{attack.key} is {state}, should be {wanted}")
+        failed.append(wrong(attack.key, state, wanted))
     if not heard:
         failed.append("no notification came from the broker")
-    elif outcome != attack.outcome:
-        failed.append(f"the monitor reports {printable(outcome)!r}, expected {attack.outcome!r}")
+    elif outcome != expected:
+        failed.append(f"the monitor reports {printable(outcome)!r}, expected {expected!r}")
     if calls != writes:
         failed.append(f"the monitor reports {calls or 'no call'}, KMS saw {writes or 'none'}")
     return Result(
@@ -112,6 +114,10 @@ def judge(number: int, played: Played, heard: Heard | None, stage: Stage, state:
         wanted=wanted,
         failed=failed,
     )
+
+
+def wrong(key: str, state: str, wanted: str) -> str:
+    return f"{key} is {state}, should be {wanted}"
 
 
 class KeyEnd(msgspec.Struct, frozen=True):
@@ -143,13 +149,15 @@ class Ending(msgspec.Struct):
     @property
     def failed(self) -> list[str]:
         """Every check that did not hold, as a sentence."""
-        lines = [
-            f"{one.key} is {one.now}, should be {one.before}" for one in self.keys if not one.right
-        ]
+        lines = [wrong(one.key, one.now, one.before) for one in self.keys if not one.right]
         if lines and self.mode == "observe":
             lines.insert(0, "mode observe: the monitor told, and wrote nothing, as it was asked to")
         for one in self.results:
-            lines += [f"step {one.number} ({one.what}): {text}" for text in one.failed]
+            lines += [
+                f"step {one.number} ({one.what}): {text}"
+                for text in one.failed
+                if text not in lines  # a key that is still wrong was named already
+            ]
         count = len(self.results)
         for road, told in (("SNS", self.sns), ("MQTT", self.mqtt)):
             if told < count:

@@ -93,7 +93,6 @@ class Demo:
         """The local AWS, the broker, the keys, the daemon; taken down in the reverse order."""
         show = self.show
         async with AsyncExitStack() as stack:
-            show.busy("starting the local AWS")
             kms = WatchedKms(now=time.time, rng=random.Random())
             simulator = await stack.enter_async_context(
                 Simulator(kms=kms, knobs=Knobs(deny=(DENIED,)))
@@ -157,8 +156,7 @@ class Demo:
 
     async def follow(self, number: int, played: Played, scene: Scene) -> Result:
         heard = await scene.mqtt.about(played.event_id, HEAR_SECONDS)
-        state = scene.stage.state(played.attack.key)
-        result = judge(number, played, heard, scene.stage, state)
+        result = judge(number, played, heard, scene.stage, self.asked.mode)
         self.show.step(result)
         return result
 
@@ -186,8 +184,9 @@ class Demo:
                     news.cancel()
                     break
                 message = news.result().message
-                key = message["key"] or {}
-                self.show.news(names.get(key.get("arn"), key.get("id", "(no key)")), message)
+                key: dict[str, str] = message.get("key") or {}
+                name = names.get(key.get("arn", ""), key.get("id", "(no key)"))
+                self.show.news(name, message)
         finally:
             leaving.cancel()
 
@@ -195,7 +194,7 @@ class Demo:
 async def while_alive(monitor: Daemon, work: Coroutine[Any, Any, T]) -> T:
     """Do it; raises `DemoError` as soon as the daemon ends before it is done."""
     working = asyncio.create_task(work, name="play the story")
-    dying = asyncio.create_task(monitor.ended(), name="notice that the daemon ended")
+    dying = asyncio.create_task(monitor.process.wait(), name="notice that the daemon ended")
     try:
         await asyncio.wait({working, dying}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -229,7 +228,9 @@ def perform(asked: Asked, show: Show, started: float) -> tuple[int, list[str]]:
         try:
             return await playing
         except asyncio.CancelledError:
-            return 128 + caught[0] if caught else 1
+            if not caught:
+                raise
+            return 128 + caught[0]
 
     code = asyncio.run(main())
     return code, demo.log

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from rich.console import Console
@@ -12,14 +12,20 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from monitor.demo.judge import Ending, Result
 from monitor.logs import printable
+
+if TYPE_CHECKING:
+    # Not more than rich is loaded here, so that the first line is on the screen at once.
+    from monitor.demo.judge import Ending, Result
 
 WIDTH = 100
 WIDTHS = (1, 27, 7, 7, 38, 7)
 GAP = "  "
 HEAD = ("#", "what", "by", "seen", "what the monitor did", "unsafe")
 NUMBERS = {3, 5}
+LEGEND = """\
+seen: until the monitor's first question about the key, or its notification where it asks nothing
+unsafe: from the moment the key was taken out of its right state until KMS had it back in that state"""
 
 
 class Show(Protocol):
@@ -31,10 +37,10 @@ class Show(Protocol):
     def ready(self, text: str) -> None:
         """Say what is there now."""
 
-    def step(self, result: Result) -> None:
+    def step(self, result: "Result") -> None:
         """Show one scene."""
 
-    def ending(self, ending: Ending) -> None:
+    def ending(self, ending: "Ending") -> None:
         """Show how everything stands."""
 
     def staying(self, info: dict[str, str]) -> None:
@@ -43,7 +49,7 @@ class Show(Protocol):
     def news(self, name: str, message: dict[str, Any]) -> None:
         """Show one notification; `name` is the key's."""
 
-    def over(self, ending: Ending | None, failed: Sequence[str], seconds: float) -> None:
+    def over(self, ending: "Ending | None", failed: Sequence[str], seconds: float) -> None:
         """The last word."""
 
 
@@ -59,10 +65,10 @@ class JsonShow:
     def ready(self, text: str) -> None:
         pass
 
-    def step(self, result: Result) -> None:
+    def step(self, result: "Result") -> None:
         self.write("step", msgspec.to_builtins(result) | {"ok": not result.failed})
 
-    def ending(self, ending: Ending) -> None:
+    def ending(self, ending: "Ending") -> None:
         pass
 
     def staying(self, info: dict[str, str]) -> None:
@@ -71,7 +77,7 @@ class JsonShow:
     def news(self, name: str, message: dict[str, Any]) -> None:
         self.write("notification", {"key": name, "message": message})
 
-    def over(self, ending: Ending | None, failed: Sequence[str], seconds: float) -> None:
+    def over(self, ending: "Ending | None", failed: Sequence[str], seconds: float) -> None:
         members: dict[str, Any] = {
             "ok": not failed,
             "failed": list(failed),
@@ -135,7 +141,7 @@ class TextShow:
         elapsed = time.perf_counter() - self.started
         self.line(Text.assemble((f"{elapsed:6.2f} s ", "dim"), text))
 
-    def step(self, result: Result) -> None:
+    def step(self, result: "Result") -> None:
         if not self.headed:
             self.headed = True
             self.line()
@@ -154,11 +160,12 @@ class TextShow:
         line.stylize(style, sum(WIDTHS[:4]) + 4 * len(GAP))
         self.line(line)
 
-    def ending(self, ending: Ending) -> None:
+    def ending(self, ending: "Ending") -> None:
         self.idle()
+        self.line(Text(LEGEND, "dim"))
         self.line()
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("key", "before", "now", "as before?"):
+        for name in ("key", "before", "now", "right?"):
             table.add_column(name, no_wrap=True)
         table.add_column("what was tried")
         for one in ending.keys:
@@ -177,7 +184,7 @@ class TextShow:
 
     def fact(self, name: str, value: str, *, good: bool | None = None) -> None:
         style = {True: "green", False: "bold red", None: ""}[good]
-        self.line(Text.assemble(f"{name:<51}  ", (value, style)))
+        self.line(Text.assemble(f"{name:<53}", (value, style)))
 
     def staying(self, info: dict[str, str]) -> None:
         self.line()
@@ -201,7 +208,7 @@ class TextShow:
         )
         self.line("  " + printable(" ".join(part for part in parts if part))[: WIDTH - 2])
 
-    def over(self, ending: Ending | None, failed: Sequence[str], seconds: float) -> None:
+    def over(self, ending: "Ending | None", failed: Sequence[str], seconds: float) -> None:
         self.idle()
         if ending is not None and ending.daemon_exit_code is not None:
             code = ending.daemon_exit_code

@@ -34,9 +34,12 @@ class Attack(msgspec.Struct, frozen=True):
     outcome: str
     """The stage that the monitor's notification has to report (`monitor.advice.stage`)."""
     forged: bool = False
+    again: bool = False
 
     @property
     def what(self) -> str:
+        if self.again:
+            return f"{self.operation} {self.key} again"
         return (
             f"forged: {self.operation} {self.key}"
             if self.forged
@@ -50,7 +53,7 @@ ATTACKS = (
     Attack("DisableKey", "payments", "mallory", "done"),
     Attack("ScheduleKeyDeletion", "backups", "mallory", "done"),
     Attack("ScheduleKeyDeletion", "archive", "mallory", "done"),
-    Attack("DisableKey", "payments", "mallory", "done"),
+    Attack("DisableKey", "payments", "mallory", "done", again=True),
     Attack("ScheduleKeyDeletion", "ledger", "intern", "told"),
     Attack("DisableKey", "ledger", "mallory", "already", forged=True),
 )

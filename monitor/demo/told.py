@@ -113,4 +113,5 @@ async def listening(work: Any, name: str) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        await asyncio.wait([task])
+        # If it broke, nothing more was heard, and that is what the checks say.
+        await asyncio.gather(task, return_exceptions=True)
