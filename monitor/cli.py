@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor import plugins
+from monitor.demo.command import demo
 from monitor.errors import SettingsError
 from monitor.simulator.command import simulate
 
@@ -34,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(simulate)
+app.command(epilog="Example: kms-monitor demo --stay")(demo)
 generate = typer.Typer(help="Write files that are made from the code.", no_args_is_help=True)
 app.add_typer(generate, name="generate")
 

@@ -1,0 +1,162 @@
+"""The story: what is done to which key, by whom, and how it ought to end."""
+
+import time
+import uuid
+from typing import Any
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from monitor.clock import iso
+from monitor.demo.people import ACCOUNT, REGION, People
+from monitor.demo.watch import WatchedKms
+from monitor.simulator.server import Simulator
+
+KEYS = {
+    "payments": "Enabled",
+    "backups": "Enabled",
+    "archive": "Disabled",
+    "ledger": "Enabled",
+}
+"""The keys' aliases, with the state in which each begins, and has to end."""
+DENIED = "intern:kms:ScheduleKeyDeletion"
+"""The simulator's rule for the one who lacks the permission."""
+FORGED_AGE = 60.0
+"""Seconds: CloudTrail's own events are often that old, so this one does not look odd."""
+
+
+class Attack(msgspec.Struct, frozen=True):
+    """One scene, before it is played."""
+
+    operation: str
+    key: str
+    who: str
+    outcome: str
+    """The stage that the monitor's notification has to report (`monitor.advice.stage`)."""
+    forged: bool = False
+    again: bool = False
+
+    @property
+    def what(self) -> str:
+        if self.again:
+            return f"{self.operation} {self.key} again"
+        return (
+            f"forged: {self.operation} {self.key}"
+            if self.forged
+            else f"{self.operation} {self.key}"
+        )
+
+
+SETUP = Attack("DisableKey", "archive", "admin", "already")
+"""On purpose, before the monitor comes: it learns that this key is meant to be Disabled."""
+ATTACKS = (
+    Attack("DisableKey", "payments", "mallory", "done"),
+    Attack("ScheduleKeyDeletion", "backups", "mallory", "done"),
+    Attack("ScheduleKeyDeletion", "archive", "mallory", "done"),
+    Attack("DisableKey", "payments", "mallory", "done", again=True),
+    Attack("ScheduleKeyDeletion", "ledger", "intern", "told"),
+    Attack("DisableKey", "ledger", "mallory", "already", forged=True),
+)
+
+
+class Played(msgspec.Struct, frozen=True):
+    """One scene that was played."""
+
+    attack: Attack
+    arn: str
+    event_id: str
+    at: float
+    """When it took effect (`time.perf_counter`)."""
+
+
+class Stage:
+    """The keys, and the scenes on them."""
+
+    def __init__(self, simulator: Simulator, kms: WatchedKms, people: People) -> None:
+        self.simulator = simulator
+        self.kms = kms
+        self.people = people
+        self.arns: dict[str, str] = {}
+
+    async def set_up(self) -> Played:
+        """Make the keys, and disable the one that is meant to be disabled."""
+        admin = self.people.kms("admin")
+        for name in KEYS:
+            answer = await admin.create_key(Description=f"Key of the {name} service")
+            self.arns[name] = answer["KeyMetadata"]["Arn"]
+            await admin.create_alias(AliasName=f"alias/{name}", TargetKeyId=self.arns[name])
+        return await self.play(SETUP)
+
+    async def play(self, attack: Attack) -> Played:
+        if attack.forged:
+            return await self.forge(attack)
+        arn = self.arns[attack.key]
+        client = self.people.kms(attack.who)
+        try:
+            if attack.operation == "ScheduleKeyDeletion":
+                answer = await client.schedule_key_deletion(KeyId=arn, PendingWindowInDays=7)
+            else:
+                answer = await client.disable_key(KeyId=arn)
+        except ClientError as refusal:
+            answer = dict(refusal.response)
+        at = self.kms.last(attack.who, attack.operation).at
+        return Played(attack, arn, self.event_id(answer), at)
+
+    def event_id(self, answer: dict[str, Any]) -> str:
+        """The id of the CloudTrail event that recorded the call."""
+        request_id = answer["ResponseMetadata"]["RequestId"]
+        return next(
+            str(record["eventID"])
+            for record in reversed(self.simulator.records)
+            if record.get("requestID") == request_id
+        )
+
+    async def forge(self, attack: Attack) -> Played:
+        """Send the queue what looks just like an event of a call that was never made."""
+        arn, event_id = self.arns[attack.key], str(uuid.uuid4())
+        when = iso(time.time() - FORGED_AGE)
+        user = f"arn:aws:iam::{ACCOUNT}:user/{attack.who}"
+        record = {
+            "eventVersion": "1.11",
+            "userIdentity": {
+                "type": "IAMUser",
+                "arn": user,
+                "accountId": ACCOUNT,
+                "userName": attack.who,
+            },
+            "eventTime": when,
+            "eventSource": "kms.amazonaws.com",
+            "eventName": attack.operation,
+            "awsRegion": REGION,
+            "sourceIPAddress": "203.0.113.7",
+            "userAgent": "aws-cli/2.31.0",
+            "requestParameters": {"keyId": arn},
+            "responseElements": {"keyId": arn},
+            "requestID": str(uuid.uuid4()),
+            "eventID": event_id,
+            "readOnly": False,
+            "resources": [{"accountId": ACCOUNT, "type": "AWS::KMS::Key", "ARN": arn}],
+            "eventType": "AwsApiCall",
+            "managementEvent": True,
+            "recipientAccountId": ACCOUNT,
+            "eventCategory": "Management",
+        }
+        event = {
+            "version": "0",
+            "id": str(uuid.uuid4()),
+            "detail-type": "AWS API Call via CloudTrail",
+            "source": "aws.kms",
+            "account": ACCOUNT,
+            "time": when,
+            "region": REGION,
+            "resources": [],
+            "detail": record,
+        }
+        at = time.perf_counter()
+        await self.people.sqs(attack.who).send_message(
+            QueueUrl=self.simulator.queue_url, MessageBody=msgspec.json.encode(event).decode()
+        )
+        return Played(attack, arn, event_id, at)
+
+    def state(self, name: str) -> str:
+        return self.kms.state_of(self.arns[name])
