@@ -103,12 +103,19 @@ def list_plugins() -> None:
     table = Table("kind", "name", "from", "what", box=None, pad_edge=False)
     for kind in plugins.GROUPS:
         for name, point in sorted(plugins.installed(kind).items()):
-            plugin = plugins.load(kind, name)
             origin = point.dist.name if point.dist else "?"
-            module = sys.modules[plugin.__module__]
-            what = (module.__doc__ or "").strip().splitlines()[0]
+            try:
+                plugin = plugins.load(kind, name)
+            except SettingsError as error:  # one broken plugin does not hide the others
+                what = error.faults[0]
+            else:
+                what = first_line(sys.modules[plugin.__module__].__doc__)
             table.add_row(kind.removesuffix("s"), name, origin, what)
     Console().print(table)
+
+
+def first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
 
 
 @generate.command(epilog="Example: kms-monitor generate schema > config/schema.json")
