@@ -97,6 +97,20 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     typer.echo(f"{config}: the settings are good: mode {settings.mode.value}, guarding {places}")
 
 
+@app.command(epilog="Example: kms-monitor health --url http://127.0.0.1:8080/readyz")
+def health(
+    url: Annotated[
+        str, typer.Option(envvar="KMS_MONITOR_HEALTH_URL", help="The probe to ask.")
+    ] = "http://127.0.0.1:8080/healthz",
+) -> None:
+    """Ask a running daemon how it is: exit code 0 if it says that all is well, else 1."""
+    from monitor.probe import ask  # noqa: PLC0415
+
+    well, text = ask(url)
+    typer.echo(text, err=not well)
+    raise typer.Exit(0 if well else 1)
+
+
 @app.command("plugins", epilog="Example: kms-monitor plugins")
 def list_plugins() -> None:
     """List every installed detector and responder."""
