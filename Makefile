@@ -12,7 +12,7 @@ ARGS ?=
 help:
 	@echo "make demo    play the attacks against the real daemon on the simulator (ARGS=--stay keeps it open)"
 	@echo "make test    run every test; those of services that are not installed are skipped, with the reason"
-	@echo "make lint    format check, lint, types, import contracts, spelling"
+	@echo "make lint    format check, lint, types, import contracts, spelling, Dockerfile"
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
 	@echo "make lock    write requirements/*.txt again"
 
@@ -38,6 +38,8 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	@if test -x $(BIN)/hadolint; then echo $(BIN)/hadolint Dockerfile; $(BIN)/hadolint Dockerfile; \
+	else echo "hadolint is not made for this kind of machine: Dockerfile not looked at"; fi
 
 format: $(STAMP)
 	$(BIN)/ruff format .
@@ -47,11 +49,13 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header pyproject.toml
+	--no-emit-index-url --no-emit-find-links --no-header
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
-	$(UV_COMPILE) --extra uvloop -o requirements/run.txt
-	$(UV_COMPILE) --extra uvloop --extra simulator --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(UV_COMPILE) pyproject.toml --extra uvloop -o requirements/run.txt
+	$(UV_COMPILE) pyproject.toml --extra uvloop --extra simulator --group dev -c requirements/run.txt \
+		-o requirements/dev.txt
+	$(UV_COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

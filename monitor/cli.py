@@ -113,7 +113,8 @@ def health(
 
 @app.command("plugins", epilog="Example: kms-monitor plugins")
 def list_plugins() -> None:
-    """List every installed detector and responder."""
+    """List every installed detector and responder; exit code 1 if one cannot be loaded."""
+    broken = False
     table = Table("kind", "name", "from", "what", box=None, pad_edge=False)
     for kind in plugins.GROUPS:
         for name, point in sorted(plugins.installed(kind).items()):
@@ -121,11 +122,12 @@ def list_plugins() -> None:
             try:
                 plugin = plugins.load(kind, name)
             except SettingsError as error:  # one broken plugin does not hide the others
-                what = error.faults[0]
+                what, broken = error.faults[0], True
             else:
                 what = first_line(sys.modules[plugin.__module__].__doc__)
             table.add_row(kind.removesuffix("s"), name, origin, what)
     Console().print(table)
+    raise typer.Exit(1 if broken else 0)
 
 
 def first_line(text: str | None) -> str:
