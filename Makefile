@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 ARGS ?=
 
-.PHONY: demo test lint format bench lock clean
+.PHONY: demo test lint format bench schema lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -14,6 +14,7 @@ help:
 	@echo "make test    run every test; those of services that are not installed are skipped, with the reason"
 	@echo "make lint    format check, lint, types, import contracts, spelling, Dockerfile"
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
+	@echo "make schema  write config/schema.json again"
 	@echo "make lock    write requirements/*.txt again"
 
 # --no-build-isolation: hatchling itself comes from the hashed file, so nothing unhashed is installed.
@@ -47,6 +48,11 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# Through a file beside it, so that a command that fails leaves the old one.
+schema: $(STAMP)
+	$(BIN)/kms-monitor generate schema > config/schema.json.new
+	mv config/schema.json.new config/schema.json
 
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header

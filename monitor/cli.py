@@ -139,9 +139,12 @@ def schema() -> None:
     """Print the JSON schema of the settings, for editors."""
     import json  # noqa: PLC0415
 
-    from monitor.settings import Settings  # noqa: PLC0415
+    from monitor.schema import settings_schema  # noqa: PLC0415
 
-    typer.echo(json.dumps(Settings.model_json_schema(), indent=2))
+    try:
+        typer.echo(json.dumps(settings_schema(), indent=2, ensure_ascii=False))
+    except SettingsError as error:
+        fail(error)
 
 
 def read(config: Path) -> "tuple[Settings, plugins.Loaded]":
