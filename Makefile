@@ -5,15 +5,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 ARGS ?=
 
-.PHONY: demo test lint format bench lock clean
+.PHONY: demo test lint format bench schema lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help:
 	@echo "make demo    play the attacks against the real daemon on the simulator (ARGS=--stay keeps it open)"
 	@echo "make test    run every test; those of services that are not installed are skipped, with the reason"
-	@echo "make lint    format check, lint, types, import contracts, spelling"
+	@echo "make lint    format check, lint, types, import contracts, spelling, Dockerfile"
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
+	@echo "make schema  write config/schema.json again"
 	@echo "make lock    write requirements/*.txt again"
 
 # --no-build-isolation: hatchling itself comes from the hashed file, so nothing unhashed is installed.
@@ -38,6 +39,8 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	@if test -x $(BIN)/hadolint; then echo $(BIN)/hadolint Dockerfile; $(BIN)/hadolint Dockerfile; \
+	else echo "hadolint is not made for this kind of machine: Dockerfile not looked at"; fi
 
 format: $(STAMP)
 	$(BIN)/ruff format .
@@ -46,12 +49,19 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# Through a file beside it, so that a command that fails leaves the old one.
+schema: $(STAMP)
+	$(BIN)/kms-monitor generate schema > config/schema.json.new
+	mv config/schema.json.new config/schema.json
+
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header pyproject.toml
+	--no-emit-index-url --no-emit-find-links --no-header
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
-	$(UV_COMPILE) --extra uvloop -o requirements/run.txt
-	$(UV_COMPILE) --extra uvloop --extra simulator --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(UV_COMPILE) pyproject.toml --extra uvloop -o requirements/run.txt
+	$(UV_COMPILE) pyproject.toml --extra uvloop --extra simulator --group dev -c requirements/run.txt \
+		-o requirements/dev.txt
+	$(UV_COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -99,18 +99,41 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     typer.echo(f"{config}: the settings are good: mode {settings.mode.value}, guarding {places}")
 
 
+@app.command(epilog="Example: kms-monitor health --url http://127.0.0.1:8080/readyz")
+def health(
+    url: Annotated[
+        str, typer.Option(envvar="KMS_MONITOR_HEALTH_URL", help="The probe to ask.")
+    ] = "http://127.0.0.1:8080/healthz",
+) -> None:
+    """Ask a running daemon how it is: exit code 0 if it says that all is well, else 1."""
+    from monitor.probe import ask  # noqa: PLC0415
+
+    well, text = ask(url)
+    typer.echo(text, err=not well)
+    raise typer.Exit(0 if well else 1)
+
+
 @app.command("plugins", epilog="Example: kms-monitor plugins")
 def list_plugins() -> None:
-    """List every installed detector and responder."""
+    """List every installed detector and responder; exit code 1 if one cannot be loaded."""
+    broken = False
     table = Table("kind", "name", "from", "what", box=None, pad_edge=False)
     for kind in plugins.GROUPS:
         for name, point in sorted(plugins.installed(kind).items()):
-            plugin = plugins.load(kind, name)
             origin = point.dist.name if point.dist else "?"
-            module = sys.modules[plugin.__module__]
-            what = (module.__doc__ or "").strip().splitlines()[0]
+            try:
+                plugin = plugins.load(kind, name)
+            except SettingsError as error:  # one broken plugin does not hide the others
+                what, broken = error.faults[0], True
+            else:
+                what = first_line(sys.modules[plugin.__module__].__doc__)
             table.add_row(kind.removesuffix("s"), name, origin, what)
     Console().print(table)
+    raise typer.Exit(1 if broken else 0)
+
+
+def first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
 
 
 @generate.command(epilog="Example: kms-monitor generate schema > config/schema.json")
@@ -118,9 +141,12 @@ def schema() -> None:
     """Print the JSON schema of the settings, for editors."""
     import json  # noqa: PLC0415
 
-    from monitor.settings import Settings  # noqa: PLC0415
+    from monitor.schema import settings_schema  # noqa: PLC0415
 
-    typer.echo(json.dumps(Settings.model_json_schema(), indent=2))
+    try:
+        typer.echo(json.dumps(settings_schema(), indent=2, ensure_ascii=False))
+    except SettingsError as error:
+        fail(error)
 
 
 def read(config: Path) -> "tuple[Settings, plugins.Loaded]":

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import msgspec
 import structlog
 from pydantic import BaseModel
 
-from monitor.aws import Aws
 from monitor.clock import Clock
 from monitor.decision import Action, Decision
 from monitor.errors import SettingsError
@@ -24,6 +23,10 @@ from monitor.finding import Finding
 from monitor.ledger import Store
 from monitor.metrics import Metrics
 from monitor.policy import Mode
+
+if TYPE_CHECKING:
+    # Only for the types: a detector imports this module, and must not bring a client with it.
+    from monitor.aws import Aws
 
 
 class NoOptions(BaseModel, extra="forbid"):
@@ -51,7 +54,7 @@ class Detector(Protocol):
 class Services:
     """What a responder may use. There is nothing else that it needs from the daemon."""
 
-    aws: Aws
+    aws: "Aws"
     clock: Clock
     store: Store
     metrics: Metrics

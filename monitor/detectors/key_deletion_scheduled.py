@@ -33,7 +33,7 @@ class KeyDeletionScheduled:
     name: ClassVar = "key_deletion_scheduled"
     title: ClassVar = "KMS key scheduled for deletion"
     events: ClassVar = frozenset({("kms.amazonaws.com", "ScheduleKeyDeletion")})
-    Options: ClassVar = DeletionOptions
+    Options: ClassVar[type[BaseModel]] = DeletionOptions
 
     def __init__(self, options: DeletionOptions) -> None:
         self.options = options

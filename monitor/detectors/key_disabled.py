@@ -6,6 +6,8 @@ A disabled key cannot encrypt or decrypt from the next moment on (aws-facts 3.1)
 from collections.abc import Iterable
 from typing import ClassVar
 
+from pydantic import BaseModel
+
 from monitor.detection import attempt, finding
 from monitor.event import Event
 from monitor.finding import Finding, Severity
@@ -17,7 +19,7 @@ class KeyDisabled:
     name: ClassVar = "key_disabled"
     title: ClassVar = "KMS key disabled"
     events: ClassVar = frozenset({("kms.amazonaws.com", "DisableKey")})
-    Options: ClassVar = NoOptions
+    Options: ClassVar[type[BaseModel]] = NoOptions
 
     def __init__(self, options: NoOptions) -> None:
         self.options = options

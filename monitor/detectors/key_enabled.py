@@ -6,6 +6,8 @@ Without it the daemon would not learn that a key which had been disabled on purp
 from collections.abc import Iterable
 from typing import ClassVar
 
+from pydantic import BaseModel
+
 from monitor.detection import finding
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
@@ -17,7 +19,7 @@ class KeyEnabled:
     name: ClassVar = "key_enabled"
     title: ClassVar = "KMS key enabled"
     events: ClassVar = frozenset({("kms.amazonaws.com", "EnableKey")})
-    Options: ClassVar = NoOptions
+    Options: ClassVar[type[BaseModel]] = NoOptions
 
     def __init__(self, options: NoOptions) -> None:
         self.options = options

@@ -54,7 +54,7 @@ class RestoreOptions(BaseModel, extra="forbid"):
 class RestoreKey:
     name: ClassVar = "restore_key"
     repairs: ClassVar = True
-    Options: ClassVar = RestoreOptions
+    Options: ClassVar[type[BaseModel]] = RestoreOptions
 
     def __init__(self, options: RestoreOptions, services: Services) -> None:
         self.options = options
