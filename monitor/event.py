@@ -6,7 +6,7 @@ that differ from call to call stay undecoded (`msgspec.Raw`) until somebody asks
 """
 
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -114,7 +114,7 @@ def members(raw: msgspec.Raw) -> dict[str, Any]:
     """A nested object decoded; anything that is not an object counts as empty."""
     try:
         value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # of ValueError: msgspec's own, and bad UTF-8
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -132,6 +132,9 @@ def parse_version(text: str) -> tuple[int, int] | None:
 def parse_time(text: str) -> float:
     """ISO-8601 UTC as CloudTrail writes it -> epoch seconds. Raises ValueError."""
     moment = datetime.fromisoformat(text)
+    # CloudTrail is of 2013. Beyond some years no calendar could be asked about the seconds around.
+    if not 2000 <= moment.year < 3000:
+        raise ValueError("not a time of this age")
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
@@ -164,15 +167,14 @@ def locate_key(event: Event) -> KeyRef | None:
     for resource in event.resources or []:
         if resource.ARN and (key := KeyRef.parse(resource.ARN)):
             return key
-    named = event.response().get("keyId") or event.service_details().get("keyId")
-    if isinstance(named, str) and (key := KeyRef.parse(named)):
-        return key
+    named = [event.response().get("keyId"), event.service_details().get("keyId")]
     request = event.request()
-    asked = request.get("keyId") or request.get("targetKeyId") or named
-    if isinstance(asked, str):
-        if key := KeyRef.parse(asked):
-            return key
-        return key_from_parts(event, asked) or KeyRef.search(event.error_message or "")
+    asked = [request.get("keyId"), request.get("targetKeyId")]
+    texts = [text for text in (*named, *asked) if isinstance(text, str)]
+    for read in (KeyRef.parse, partial(key_from_parts, event)):
+        for text in texts:
+            if key := read(text):
+                return key
     return KeyRef.search(event.error_message or "")
 
 
