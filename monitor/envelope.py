@@ -5,12 +5,14 @@ whether any detector looks at such calls; most are about others. Shapes: Amazon 
 guide, "AWS service events delivered via AWS CloudTrail".
 """
 
+import json
 from collections.abc import Container
 
 import msgspec
+from msgspec.structs import asdict
 
 from monitor.errors import Unreadable
-from monitor.event import Event
+from monitor.event import Event, part, pieces
 
 CLOUDTRAIL = " via CloudTrail"
 """How the `detail-type` of every CloudTrail record on EventBridge ends."""
@@ -21,6 +23,13 @@ class Envelope(msgspec.Struct, frozen=True, rename="kebab"):
 
     detail_type: str
     detail: Event
+
+
+class Names(msgspec.Struct, frozen=True, rename="camel"):
+    """What must be text for a record to be one."""
+
+    event_source: str = ""
+    event_name: str = ""
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -42,12 +51,11 @@ def open_body(body: str | bytes, wanted: Container[tuple[str, str]]) -> Opened:
     """
     try:
         envelope = decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise explain(error) from error
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        envelope = salvage(body)
     event = envelope.detail
     if (event.event_source, event.event_name) in wanted:
-        check(event)
-        return Opened(events=(event,))
+        return Opened(events=(checked(event),))
     if not envelope.detail_type.endswith(CLOUDTRAIL):
         return BORING
     if not (event.event_name and event.event_source):
@@ -55,14 +63,54 @@ def open_body(body: str | bytes, wanted: Container[tuple[str, str]]) -> Opened:
     return BORING
 
 
-def check(event: Event) -> None:
-    """What every event that is looked at must have: an id to know it by, and a time."""
+def read_record(text: str | bytes) -> Event:
+    """One bare CloudTrail record, as LookupEvents answers it. Raises `Unreadable`."""
+    try:
+        raw = msgspec.json.decode(with_whole_characters(text), type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise explain(error) from error
+    return checked(part(raw, Event, Event()))
+
+
+def salvage(body: str | bytes) -> Envelope:
+    """What of an envelope is as it should be, whatever AWS did to the lesser members.
+
+    A member of a type that it never had counts as missing. Raises `Unreadable` if too little is
+    left.
+    """
+    try:
+        members = pieces.decode(with_whole_characters(body))
+        if "detail" not in members or "detail-type" not in members:
+            raise Unreadable("unknown_shape", "neither `detail-type` nor `detail`")
+        detail_type = msgspec.json.decode(members["detail-type"], type=str)
+        names = msgspec.json.decode(members["detail"], type=Names)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise explain(error) from error
+    return Envelope(detail_type, part(members["detail"], Event, Event(**asdict(names))))
+
+
+def checked(event: Event) -> Event:
+    """The event, if it has what every event must that is looked at: an id and a time."""
     if not event.event_id:
         raise Unreadable("missing_field", "a CloudTrail record without eventID")
     try:
         _ = event.time
     except (ValueError, OverflowError) as error:
         raise Unreadable("bad_time", "eventTime is not a time of ISO 8601") from error
+    return event
+
+
+def with_whole_characters(body: str | bytes) -> str | bytes:
+    """`body` with a question mark for every lone surrogate, which msgspec refuses.
+
+    A user agent that was cut in the middle of a character must not hide who did what.
+    """
+    if (rb"\u" if isinstance(body, bytes) else r"\u") not in body:  # type: ignore[operator]
+        return body
+    try:
+        return json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
+    except (ValueError, RecursionError):
+        return body
 
 
 def explain(error: Exception) -> Unreadable:

@@ -6,8 +6,9 @@ stay undecoded (`msgspec.Raw`) until somebody asks.
 """
 
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any, TypeVar
+from functools import lru_cache, partial
+from types import GenericAlias
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -117,12 +118,42 @@ class Event(msgspec.Struct, frozen=True, gc=False, rename="camel"):
 T = TypeVar("T")
 
 
+pieces = msgspec.json.Decoder(dict[str, msgspec.Raw])
+elements = msgspec.json.Decoder(list[msgspec.Raw])
+
+
 def part(raw: msgspec.Raw, kind: type[T], otherwise: T) -> T:
-    """One undecoded member as the type it should have, or `otherwise` where it has not."""
+    """One undecoded member as `kind`: whole if it can be, else what of it is as it should be."""
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # of ValueError: msgspec's own, and bad UTF-8
+        pass
+    try:
+        return msgspec.convert(fitting(raw, kind), kind)
+    except (ValueError, RecursionError):
         return otherwise
+
+
+def fitting(raw: msgspec.Raw, kind: Any) -> Any:
+    """`raw` decoded as `kind`; what does not fit inside it is left out. Raises ValueError."""
+    inner = next((one for one in get_args(kind) if one is not type(None)), kind)
+    if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+        found = pieces.decode(raw)
+        return {
+            field.encode_name: value
+            for field in msgspec.structs.fields(inner)
+            if (value := fitting_or_none(found.get(field.encode_name), field.type)) is not None
+        }
+    if isinstance(kind, GenericAlias) and kind.__origin__ is list:
+        return [fitting_or_none(one, inner) or {} for one in elements.decode(raw)]
+    return msgspec.json.decode(raw, type=inner)
+
+
+def fitting_or_none(raw: msgspec.Raw | None, kind: Any) -> Any:
+    try:
+        return None if raw is None else fitting(raw, kind)
+    except ValueError:
+        return None
 
 
 def members(raw: msgspec.Raw) -> dict[str, Any]:
@@ -143,6 +174,9 @@ def parse_version(text: str) -> tuple[int, int] | None:
 def parse_time(text: str) -> float:
     """ISO-8601 UTC as CloudTrail writes it -> epoch seconds. Raises ValueError."""
     moment = datetime.fromisoformat(text)
+    # CloudTrail is of 2013. Beyond some years no calendar could be asked about the seconds around.
+    if not 2000 <= moment.year < 3000:
+        raise ValueError("not a time of this age")
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
@@ -175,15 +209,14 @@ def locate_key(event: Event) -> KeyRef | None:
     for resource in part(event.resources, list[Resource], []):
         if resource.ARN and (key := KeyRef.parse(resource.ARN)):
             return key
-    named = event.response().get("keyId") or event.service_details().get("keyId")
-    if isinstance(named, str) and (key := KeyRef.parse(named)):
-        return key
+    named = [event.response().get("keyId"), event.service_details().get("keyId")]
     request = event.request()
-    asked = request.get("keyId") or request.get("targetKeyId") or named
-    if isinstance(asked, str):
-        if key := KeyRef.parse(asked):
-            return key
-        return key_from_parts(event, asked) or KeyRef.search(event.error_message or "")
+    asked = [request.get("keyId"), request.get("targetKeyId")]
+    texts = [text for text in (*named, *asked) if isinstance(text, str)]
+    for read in (KeyRef.parse, partial(key_from_parts, event)):
+        for text in texts:
+            if key := read(text):
+                return key
     return KeyRef.search(event.error_message or "")
 
 

@@ -75,7 +75,9 @@ class Simulator:
         knobs: Knobs | None = None,
         seed: int | None = None,
         now: Callable[[], float] = time.time,
+        kms: Kms | None = None,
     ) -> None:
+        """`kms`: one of the caller's own, such as one that watches every change of state."""
         self.port = port
         """0 for any free one; once open, the one that is used."""
         self.accounts = tuple(accounts)
