@@ -86,7 +86,7 @@ class Simulator:
         self.knobs = knobs or Knobs()
         self._seed = seed
         self._now = now
-        self.kms = Kms(now=now, rng=self._dice("kms"))
+        self.kms = kms or Kms(now=now, rng=self._dice("kms"))
         self.identities = Identities(self.accounts, now=now, rng=self._dice("identities"))
         self.cloudtrail = CloudTrail(now=now)
         self.bridge = EventBridge(now=now)
