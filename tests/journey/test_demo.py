@@ -184,8 +184,9 @@ async def test_a_daemon_that_dies_ends_the_demo(tmp_path: Path) -> None:
     async with demo(tmp_path, "--stay") as process:
         assert process.stdout is not None
         async with asyncio.timeout(30):
-            while b"Everything stays open" not in await process.stdout.readline():
-                pass
+            async for line in process.stdout:
+                if b"Everything stays open" in line:
+                    break
         [directory] = inside(tmp_path)
         [daemon] = daemons_in(directory)
         os.kill(daemon, signal.SIGKILL)
