@@ -11,6 +11,7 @@ WORKDIR /src
 COPY requirements/build.txt requirements/build.txt
 RUN python -m pip install --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
+COPY config config
 COPY monitor monitor
 RUN hatchling build -t wheel -d /dist
 
