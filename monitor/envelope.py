@@ -5,14 +5,14 @@ whether any detector looks at such calls; most are about others. Shapes: Amazon 
 guide, "AWS service events delivered via AWS CloudTrail".
 """
 
-import json
 from collections.abc import Container
 
 import msgspec
 from msgspec.structs import asdict
 
+from monitor.decoding import explain, part, pieces, with_whole_characters
 from monitor.errors import Unreadable
-from monitor.event import Event, part, pieces
+from monitor.event import Event, checked
 
 CLOUDTRAIL = " via CloudTrail"
 """How the `detail-type` of every CloudTrail record on EventBridge ends."""
@@ -63,15 +63,6 @@ def open_body(body: str | bytes, wanted: Container[tuple[str, str]]) -> Opened:
     return BORING
 
 
-def read_record(text: str | bytes) -> Event:
-    """One bare CloudTrail record, as LookupEvents answers it. Raises `Unreadable`."""
-    try:
-        raw = msgspec.json.decode(with_whole_characters(text), type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise explain(error) from error
-    return checked(part(raw, Event, Event()))
-
-
 def salvage(body: str | bytes) -> Envelope:
     """What of an envelope is as it should be, whatever AWS did to the lesser members.
 
@@ -87,43 +78,3 @@ def salvage(body: str | bytes) -> Envelope:
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise explain(error) from error
     return Envelope(detail_type, part(members["detail"], Event, Event(**asdict(names))))
-
-
-def checked(event: Event) -> Event:
-    """The event, if it has what every event must that is looked at: an id and a time."""
-    if not event.event_id:
-        raise Unreadable("missing_field", "a CloudTrail record without eventID")
-    try:
-        _ = event.time
-    except (ValueError, OverflowError) as error:
-        raise Unreadable("bad_time", "eventTime is not a time of ISO 8601") from error
-    return event
-
-
-def with_whole_characters(body: str | bytes) -> str | bytes:
-    """`body` with a question mark for every lone surrogate, which msgspec refuses.
-
-    A user agent that was cut in the middle of a character must not hide who did what.
-    """
-    if (rb"\u" if isinstance(body, bytes) else r"\u") not in body:  # type: ignore[operator]
-        return body
-    try:
-        return json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
-    except (ValueError, RecursionError):
-        return body
-
-
-def explain(error: Exception) -> Unreadable:
-    """Why a body cannot be read, in a bounded word and a detail that quotes none of its values."""
-    match error:
-        case msgspec.ValidationError():
-            text = str(error)
-            # Without `detail-type` and `detail` it is no EventBridge event at all.
-            foreign = "$" not in text or "missing required field" in text
-            return Unreadable("unknown_shape" if foreign else "wrong_type", text)
-        case RecursionError():
-            return Unreadable("too_deep", "nested deeper than any AWS event")
-        case UnicodeError():
-            return Unreadable("bad_text", "not valid Unicode")
-        case _:
-            return Unreadable("not_json", str(error))

@@ -7,11 +7,12 @@ stay undecoded (`msgspec.Raw`) until somebody asks.
 
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from types import GenericAlias
-from typing import Any, TypeVar, get_args
+from typing import Any
 
 import msgspec
 
+from monitor.decoding import explain, part, with_whole_characters
+from monitor.errors import Unreadable
 from monitor.finding import Actor
 from monitor.key import KeyRef
 
@@ -115,45 +116,24 @@ class Event(msgspec.Struct, frozen=True, gc=False, rename="camel"):
         return members(self.service_event_details)
 
 
-T = TypeVar("T")
-
-
-pieces = msgspec.json.Decoder(dict[str, msgspec.Raw])
-elements = msgspec.json.Decoder(list[msgspec.Raw])
-
-
-def part(raw: msgspec.Raw, kind: type[T], otherwise: T) -> T:
-    """One undecoded member as `kind`: whole if it can be, else what of it is as it should be."""
+def read_record(text: str | bytes) -> Event:
+    """One bare CloudTrail record, as LookupEvents answers it. Raises `Unreadable`."""
     try:
-        return msgspec.json.decode(raw, type=kind)
-    except (ValueError, RecursionError):  # of ValueError: msgspec's own, and bad UTF-8
-        pass
+        raw = msgspec.json.decode(with_whole_characters(text), type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise explain(error) from error
+    return checked(part(raw, Event, Event()))
+
+
+def checked(event: Event) -> Event:
+    """The event, if it has what every event must that is looked at: an id and a time."""
+    if not event.event_id:
+        raise Unreadable("missing_field", "a CloudTrail record without eventID")
     try:
-        return msgspec.convert(fitting(raw, kind), kind)
-    except (ValueError, RecursionError):
-        return otherwise
-
-
-def fitting(raw: msgspec.Raw, kind: Any) -> Any:
-    """`raw` decoded as `kind`; what does not fit inside it is left out. Raises ValueError."""
-    inner = next((one for one in get_args(kind) if one is not type(None)), kind)
-    if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-        found = pieces.decode(raw)
-        return {
-            field.encode_name: value
-            for field in msgspec.structs.fields(inner)
-            if (value := fitting_or_none(found.get(field.encode_name), field.type)) is not None
-        }
-    if isinstance(kind, GenericAlias) and kind.__origin__ is list:
-        return [fitting_or_none(one, inner) or {} for one in elements.decode(raw)]
-    return msgspec.json.decode(raw, type=inner)
-
-
-def fitting_or_none(raw: msgspec.Raw | None, kind: Any) -> Any:
-    try:
-        return None if raw is None else fitting(raw, kind)
-    except ValueError:
-        return None
+        _ = event.time
+    except (ValueError, OverflowError) as error:
+        raise Unreadable("bad_time", "eventTime is not a time of ISO 8601") from error
+    return event
 
 
 def members(raw: msgspec.Raw) -> dict[str, Any]:

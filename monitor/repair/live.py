@@ -9,8 +9,8 @@ import stamina
 
 from monitor.aws import Aws
 from monitor.clock import Clock
-from monitor.envelope import read_record
 from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
+from monitor.event import read_record
 from monitor.finding import Actor, Finding
 from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.repair.plan import Call, plan
