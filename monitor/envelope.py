@@ -32,11 +32,25 @@ class Names(msgspec.Struct, frozen=True, rename="camel"):
     event_name: str = ""
 
 
+class LogObject(msgspec.Struct, frozen=True):
+    """An S3 object that a body points at; a CloudTrail log file, as far as its name tells."""
+
+    bucket: str
+    key: str
+    """Decoded: as GetObject wants it."""
+    region: str = ""
+    """The bucket's Region, where the body says it."""
+    size: int | None = None
+    version_id: str = ""
+
+
 class Opened(msgspec.Struct, frozen=True):
-    """What was in a body: the events that were asked for, and how many others."""
+    """What was in a body: the events that were asked for, how many others, and where more are."""
 
     events: tuple[Event, ...] = ()
     others: int = 0
+    objects: tuple[LogObject, ...] = ()
+    """Log files whose events are to be read; see `monitor.sources.archive`."""
 
 
 BORING = Opened(others=1)
