@@ -23,6 +23,7 @@ from monitor.policy import Rules, own_form
 from monitor.response import Response
 from monitor.settings import Settings
 from monitor.settings_file import lines_of, place, plugin_options
+from monitor.sns_trust import SnsTrust
 from monitor.sources.sqs import Queue, SqsSource
 from monitor.stores.memory import MemoryStore
 from monitor.stores.sqlite import SqliteStore
@@ -194,7 +195,13 @@ class App:
         )
         detection = Detection([make() for make in self.loaded.detectors.values()], metrics)
         response = Response(responders, store, clock, metrics)
-        return Pipeline(detection, rules, response, metrics), responders
+        trust = SnsTrust(
+            settings.sns_topics,
+            verify=settings.verify_sns_signatures,
+            clock=clock,
+            metrics=metrics,
+        )
+        return Pipeline(detection, rules, response, metrics, trust=trust), responders
 
     # -- long-lived tasks
 

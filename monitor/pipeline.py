@@ -7,23 +7,33 @@ from monitor.decision import Decision, Reason, Verdict
 from monitor.delivery import Delivery, Disposition, worst
 from monitor.detection import Detection
 from monitor.envelope import open_body
-from monitor.errors import Unreadable
+from monitor.errors import Unreadable, WorthRetrying
 from monitor.event import Event
 from monitor.metrics import OTHER, Metrics
 from monitor.policy import Rules, decide
 from monitor.response import Response
+from monitor.shapes import Damage, SnsWrapping
+from monitor.sns_trust import SnsTrust
 
 
 class Pipeline:
     """envelope -> detection -> policy -> response. `rules` may be replaced while it runs."""
 
     def __init__(
-        self, detection: Detection, rules: Rules, response: Response, metrics: Metrics
+        self,
+        detection: Detection,
+        rules: Rules,
+        response: Response,
+        metrics: Metrics,
+        *,
+        trust: SnsTrust | None = None,
     ) -> None:
+        """Without `trust` nothing that SNS wrapped is believed."""
         self.detection = detection
         self.rules = rules
         self.response = response
         self.metrics = metrics
+        self.trust = trust
         self.log = structlog.get_logger("pipeline")
         self.wanted = detection.wanted
 
@@ -31,11 +41,27 @@ class Pipeline:
         """Take one delivery all the way, and say what is to become of it."""
         try:
             opened = open_body(delivery.body, self.wanted)
+            if opened.wrapped:
+                await self.check_trust(opened.wrapped)
         except Unreadable as error:
-            return self.unreadable(delivery, error)
+            return self.unreadable(delivery, Damage(error.reason, str(error)))
+        except WorthRetrying as error:
+            self.log.warning("cannot say yet whether to believe it", problem=str(error))
+            return Disposition.RETRY
         if opened.others:
             self.metrics.events.labels(delivery.source, OTHER, "ignored").inc(opened.others)
-        return worst([await self.judge(event, delivery) for event in opened.events])
+        if opened.skipped:
+            self.log.info("nothing to look at", reason=opened.skipped)
+        dispositions = [await self.judge(event, delivery) for event in opened.events]
+        if opened.damaged:
+            dispositions.append(self.unreadable(delivery, *opened.damaged))
+        return worst(dispositions)
+
+    async def check_trust(self, wrapped: tuple[SnsWrapping, ...]) -> None:
+        """Raises `Unreadable`, or `WorthRetrying` if it cannot be said just now."""
+        if self.trust is None:
+            raise Unreadable("topic_not_allowed", "`sns_topics` in the settings names no topic")
+        await self.trust.check(wrapped)
 
     async def judge(self, event: Event, delivery: Delivery) -> Disposition:
         """One event that somebody looks at."""
@@ -86,8 +112,13 @@ class Pipeline:
             actions={action.responder: action.outcome.value for action in decision.done},
         )
 
-    def unreadable(self, delivery: Delivery, error: Unreadable) -> Disposition:
-        self.metrics.unreadable.labels(delivery.source, error.reason).inc()
+    def unreadable(self, delivery: Delivery, *damaged: Damage) -> Disposition:
+        """Count and log a body, or those of its records, that cannot be read."""
+        for one in damaged:
+            self.metrics.unreadable.labels(delivery.source, one.reason).inc()
         if delivery.receive_count == 1:  # it comes a few times more before it is a dead letter
-            self.log.warning("unreadable", reason=error.reason, detail=str(error)[:300])
+            first = damaged[0]
+            self.log.warning(
+                "unreadable", reason=first.reason, detail=first.detail[:300], records=len(damaged)
+            )
         return Disposition.REJECT
