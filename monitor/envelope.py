@@ -35,7 +35,7 @@ CLOUDTRAIL = " via CloudTrail"
 """How the `detail-type` of every CloudTrail record on EventBridge ends."""
 INSIGHT = "AWS Insight via CloudTrail"
 """The only one of them without eventName: a statistic, not a call."""
-LARGEST = 8 * 1024 * 1024
+LARGEST = 2 * 1024 * 1024
 """Bytes. A queue carries 1 MiB (aws-facts 4.7); to look into much more would delay others."""
 MOST_LEVELS = 2
 """Of SNS around SNS."""

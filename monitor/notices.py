@@ -96,17 +96,18 @@ def config(notification: Members, whole: msgspec.Raw, wanted: Wanted) -> Opened:
     known = notification | item
     account, region = text(known, "awsAccountId", "accountId"), text(known, "awsRegion", "region")
     arn = text(known, "ARN", "arn")
-    if not arn and text(known, "resourceType") == "AWS::KMS::Key":
+    name = text(known, "resourceId")
+    if name and not arn and text(known, "resourceType") == "AWS::KMS::Key":
         # A compliance change names the key by its id, and its rule by an ARN.
         rule = text(known, "configRuleARN", "configRuleArn")
         partition = rule.split(":")[1] if rule.startswith("arn:") else "aws"
-        arn = f"arn:{partition}:kms:{region}:{account}:key/{text(known, 'resourceId')}"
+        arn = f"arn:{partition}:kms:{region}:{account}:key/{name}"
     time = (
         text(item, "configurationItemCaptureTime")
         or text(result, "resultRecordedTime")
         or text(notification, "notificationCreationTime")
     )
-    about = arn or text(known, "resourceId")
+    about = arn or name
     moment = text(item, "configurationStateId", "configurationStateID") or time
     if not (about and moment):
         raise Unreadable("missing_field", "a notification of AWS Config about no resource or time")

@@ -104,7 +104,9 @@ def insight() -> Json:
     }
 
 
-def bridge(detail: Any, detail_type: str = "AWS API Call via CloudTrail", **changes: Any) -> Json:
+def bridge(
+    detail: Any, detail_type: str = "AWS API Call via CloudTrail", /, **changes: Any
+) -> Json:
     """An EventBridge event around `detail`."""
     return merged(
         {
