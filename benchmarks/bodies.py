@@ -64,3 +64,20 @@ def body(event_name: str, event_source: str = "kms.amazonaws.com") -> str:
             "detail": record,
         }
     )
+
+
+def wrapped(message: str) -> str:
+    """A message as SNS puts it into a queue, without raw delivery (aws-facts 4.2)."""
+    return json.dumps(
+        {
+            "Type": "Notification",
+            "MessageId": "44444444-dddd-4ddd-8ddd-000000000001",
+            "TopicArn": "arn:aws:sns:eu-west-1:111122223333:kms-events",
+            "Message": message,
+            "Timestamp": "2026-11-20T09:14:05.123Z",
+            "SignatureVersion": "1",
+            "Signature": "QkFTRTY0" * 43,
+            "SigningCertURL": "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-00.pem",
+            "UnsubscribeURL": "https://sns.eu-west-1.amazonaws.com/?Action=Unsubscribe",
+        }
+    )

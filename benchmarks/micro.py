@@ -7,7 +7,7 @@ import json
 
 import pyperf
 
-from benchmarks.bodies import body
+from benchmarks.bodies import body, wrapped
 from monitor.clock import SystemClock
 from monitor.delivery import Delivery
 from monitor.detection import Detection
@@ -40,6 +40,7 @@ def main() -> None:
     runner.bench_func("json.loads of the body (baseline)", json.loads, boring)
     runner.bench_func("decode", decoder.decode, boring)
     runner.bench_func("open an interesting body", open_body, interesting, detection.wanted)
+    runner.bench_func("open it wrapped by SNS", open_body, wrapped(interesting), detection.wanted)
     runner.bench_func("inspect an interesting event", detection.inspect, event)
 
     async def journey() -> None:

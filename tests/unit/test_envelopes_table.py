@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
 import pytest
+from structlog.testing import capture_logs
 
 from monitor.clock import SystemClock
 from monitor.delivery import Delivery, Disposition
-from monitor.detection import Detection
+from monitor.detection import Detection, finding
 from monitor.envelope import LogObject, Opened, open_body
 from monitor.errors import Unreadable, WorthRetrying
 from monitor.event import Event
-from monitor.finding import Finding
+from monitor.finding import Finding, Severity
 from monitor.metrics import Metrics
 from monitor.notices import MOST_KEYS
 from monitor.pipeline import Pipeline
@@ -456,6 +457,24 @@ async def test_what_cannot_be_verified_is_not_judged(
     )
     assert await bench.process(sns(bridge(record()))) is disposition
     assert bench.watcher.seen == []
+
+
+class Teller(Watcher):
+    """A detector of somebody else's that makes findings of what it gets."""
+
+    def inspect(self, event: Event) -> Iterable[Finding]:
+        yield finding("watcher", event, "Told by another service", Severity.HIGH)
+
+
+@pytest.mark.parametrize("body", [native(), config_item(), sns(config_on_bridge(config_item()))])
+async def test_a_detector_of_others_gets_native_events_and_those_of_config(body: Any) -> None:
+    bench = Bench()
+    bench.pipeline.detection = Detection([Teller()], bench.metrics)
+    with capture_logs() as logs:
+        assert await bench.process(body) is DONE
+    (told,) = [line for line in logs if line["event"] == "finding"]
+    assert told["key"] == ARN
+    assert (told["verdict"], told["reason"]) == ("repair", "observe")
 
 
 def only(body: Any) -> Event:
