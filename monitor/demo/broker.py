@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from amqtt.broker import Broker
 from amqtt.errors import BrokerError
 
+from monitor.demo.errors import DemoError
+
 TRIES = 5
 
 
@@ -38,9 +40,9 @@ async def started() -> tuple[Broker, int]:
         )
         try:
             await one.start()
-        except BrokerError:  # somebody took the port in between
+        except BrokerError as error:  # somebody took the port in between
             if not left:
-                raise
+                raise DemoError(f"the embedded broker: {error}") from error
         else:
             return one, port
     raise AssertionError("unreachable")

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import random
 import signal
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -81,6 +80,7 @@ class Demo:
             except DemoError as error:
                 failed = [str(error)]
             finally:
+                self.show.idle()
                 file = Path(directory) / "daemon.log"
                 if file.exists():
                     self.log = file.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -93,10 +93,10 @@ class Demo:
         """The local AWS, the broker, the keys, the daemon; taken down in the reverse order."""
         show = self.show
         async with AsyncExitStack() as stack:
-            kms = WatchedKms(now=time.time, rng=random.Random())
-            simulator = await stack.enter_async_context(
-                Simulator(kms=kms, knobs=Knobs(deny=(DENIED,)))
-            )
+            simulator = Simulator(knobs=Knobs(deny=(DENIED,)))
+            # Before it opens, for that is when it puts its parts together.
+            simulator.kms = kms = WatchedKms(now=time.time)
+            await stack.enter_async_context(simulator)
             show.ready("KMS, CloudTrail, EventBridge, SQS and SNS are on " + simulator.endpoint_url)
             port = await stack.enter_async_context(broker())
             mqtt, sns = Ear(), Ear()

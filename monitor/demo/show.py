@@ -34,6 +34,9 @@ class Show(Protocol):
     def busy(self, text: str) -> None:
         """Say what is being waited for."""
 
+    def idle(self) -> None:
+        """Nothing is being waited for any more."""
+
     def ready(self, text: str) -> None:
         """Say what is there now."""
 
@@ -60,6 +63,9 @@ class JsonShow:
         print(json.dumps({"type": kind} | members), flush=True)  # noqa: T201 - that is the interface
 
     def busy(self, text: str) -> None:
+        pass
+
+    def idle(self) -> None:
         pass
 
     def ready(self, text: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiobotocore.session import get_session
 
+from monitor.cli import main
 from monitor.demo.daemon import config_file, isolate
 from monitor.demo.show import WIDTH
 
@@ -184,8 +185,9 @@ async def test_a_daemon_that_dies_ends_the_demo(tmp_path: Path) -> None:
     async with demo(tmp_path, "--stay") as process:
         assert process.stdout is not None
         async with asyncio.timeout(30):
-            while b"Everything stays open" not in await process.stdout.readline():
-                pass
+            async for line in process.stdout:
+                if b"Everything stays open" in line:
+                    break
         [directory] = inside(tmp_path)
         [daemon] = daemons_in(directory)
         os.kill(daemon, signal.SIGKILL)
@@ -227,6 +229,20 @@ def test_nothing_of_the_users_settings_reaches_the_daemon(name: str, *, stays: b
     environment = {name: "x"}
     isolate(environment)
     assert (name in environment) is stays
+
+
+def test_without_the_extra_it_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "moto", None)
+    monkeypatch.setattr(sys, "argv", ["kms-monitor", "demo"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr() == (
+        "",
+        "kms-monitor demo: moto is missing: pip install 'kms-monitor[simulator]'\n",
+    )
 
 
 def test_its_settings_are_those_of_the_clone() -> None:
