@@ -22,7 +22,7 @@ from monitor.pipeline import Pipeline
 from monitor.policy import Rules, own_form
 from monitor.response import Response
 from monitor.settings import Settings
-from monitor.settings_file import plugin_options
+from monitor.settings_file import lines_of, place, plugin_options
 from monitor.sources.sqs import Queue, SqsSource
 from monitor.stores.memory import MemoryStore
 from monitor.stores.sqlite import SqliteStore
@@ -301,4 +301,7 @@ def load(settings: Settings, file: Path) -> plugins.Loaded:
     ) -> BaseModel:
         return plugin_options(model, options, path, file)
 
-    return plugins.load_all(settings.detectors, settings.responders, validate)
+    def where(path: tuple[str, ...]) -> str:
+        return place(path, str(file), lines_of(file))
+
+    return plugins.load_all(settings.detectors, settings.responders, validate, where)

@@ -23,6 +23,7 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     HTTPClientError,
     NoCredentialsError,
+    ParamValidationError,
     PartialCredentialsError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
@@ -43,7 +44,12 @@ DENIED = frozenset(
         "AccessDeniedException",
         "AuthorizationError",
         "AuthFailure",
+        "IncompleteSignature",
         "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "NotAuthorized",
         "OptInRequired",
         "SignatureDoesNotMatch",
         "UnauthorizedOperation",
@@ -62,9 +68,13 @@ PASSING = frozenset(
         "InternalFailure",
         "KMSInternalException",
         "LimitExceededException",
+        "RequestAbortedException",
         "RequestExpired",
         "RequestLimitExceeded",
         "RequestThrottled",
+        "RequestTimeTooSkewed",
+        "RequestTimeout",
+        "RequestTimeoutException",
         "ServiceUnavailable",
         "Throttled",
         "Throttling",
@@ -225,8 +235,10 @@ def error_code(error: Exception) -> str:
     """AWS's error code, or the class's name. SQS has two spellings: the new one is preferred."""
     if isinstance(error, ClientError):
         details = error.response.get("Error", {})
-        code = details.get("QueryErrorCode") or details.get("Code") or OTHER
-        return str(code).rpartition(".")[2][:64]
+        code = str(details.get("QueryErrorCode") or details.get("Code") or OTHER)
+        if code.startswith("KMS."):  # SQS's older spelling of `KmsDisabled` and its like
+            code = "Kms" + code.removeprefix("KMS.").removeprefix("KMS").removesuffix("Exception")
+        return code.rpartition(".")[2][:64]
     return type(error).__name__
 
 
@@ -237,13 +249,16 @@ def translate(error: Exception, call: str) -> tuple[str, MonitorError]:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         # AWS's message names the caller and the resource, and nothing secret.
         text = f"{call}: {code}: {error.response.get('Error', {}).get('Message', '')}"
-        if code in DENIED:
-            return code, Denied(text, code=code)
         if code in PASSING or status >= 500:
             return code, WorthRetrying(text, code=code)
+        if code in DENIED or status in {401, 403}:
+            return code, Denied(text, code=code)
         return code, NotWorthRetrying(text, code=code)
     if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
         return code, Denied(f"{call}: no AWS credentials: {code}")
+    if isinstance(error, ParamValidationError):
+        return code, NotWorthRetrying(f"{call}: {code}: {error}")
     if isinstance(error, HTTPClientError | BotoConnectionError | TimeoutError | OSError):
         return code, WorthRetrying(f"{call}: {code}: AWS cannot be reached")
-    return code, NotWorthRetrying(f"{call}: {code}: {error}")
+    # A broken answer, a token file that is not there yet: nothing says that it stays so.
+    return code, WorthRetrying(f"{call}: {code}")

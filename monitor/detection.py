@@ -47,7 +47,7 @@ class Detection:
         broken: list[str] = []
         for detector in self.by_event.get((event.event_source, event.event_name), ()):
             try:
-                findings.extend(detector.inspect(event))
+                findings += [checked(one) for one in detector.inspect(event)]
             except Exception:
                 self.metrics.detector_errors.labels(detector.name).inc()
                 self.log.exception(
@@ -57,6 +57,13 @@ class Detection:
         for finding in findings:
             self.metrics.findings.labels(finding.detector, finding.severity.word).inc()
         return Seen(tuple(findings), tuple(broken))
+
+
+def checked(one: object) -> Finding:
+    """A plugin may hand back anything at all; only findings go on."""
+    if not isinstance(one, Finding):
+        raise TypeError("a detector must return findings")
+    return one
 
 
 def finding(

@@ -8,9 +8,11 @@ guide, "AWS service events delivered via AWS CloudTrail".
 from collections.abc import Container
 
 import msgspec
+from msgspec.structs import asdict
 
+from monitor.decoding import explain, part, pieces, with_whole_characters
 from monitor.errors import Unreadable
-from monitor.event import Event
+from monitor.event import Event, checked
 
 CLOUDTRAIL = " via CloudTrail"
 """How the `detail-type` of every CloudTrail record on EventBridge ends."""
@@ -21,6 +23,13 @@ class Envelope(msgspec.Struct, frozen=True, rename="kebab"):
 
     detail_type: str
     detail: Event
+
+
+class Names(msgspec.Struct, frozen=True, rename="camel"):
+    """What must be text for a record to be one."""
+
+    event_source: str = ""
+    event_name: str = ""
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -42,12 +51,11 @@ def open_body(body: str | bytes, wanted: Container[tuple[str, str]]) -> Opened:
     """
     try:
         envelope = decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise explain(error) from error
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        envelope = salvage(body)
     event = envelope.detail
     if (event.event_source, event.event_name) in wanted:
-        check(event)
-        return Opened(events=(event,))
+        return Opened(events=(checked(event),))
     if not envelope.detail_type.endswith(CLOUDTRAIL):
         return BORING
     if not (event.event_name and event.event_source):
@@ -55,27 +63,18 @@ def open_body(body: str | bytes, wanted: Container[tuple[str, str]]) -> Opened:
     return BORING
 
 
-def check(event: Event) -> None:
-    """What every event that is looked at must have: an id to know it by, and a time."""
-    if not event.event_id:
-        raise Unreadable("missing_field", "a CloudTrail record without eventID")
+def salvage(body: str | bytes) -> Envelope:
+    """What of an envelope is as it should be, whatever AWS did to the lesser members.
+
+    A member of a type that it never had counts as missing. Raises `Unreadable` if too little is
+    left.
+    """
     try:
-        _ = event.time
-    except (ValueError, OverflowError) as error:
-        raise Unreadable("bad_time", "eventTime is not a time of ISO 8601") from error
-
-
-def explain(error: Exception) -> Unreadable:
-    """Why a body cannot be read, in a bounded word and a detail that quotes none of its values."""
-    match error:
-        case msgspec.ValidationError():
-            text = str(error)
-            # Without `detail-type` and `detail` it is no EventBridge event at all.
-            foreign = "$" not in text or "missing required field" in text
-            return Unreadable("unknown_shape" if foreign else "wrong_type", text)
-        case RecursionError():
-            return Unreadable("too_deep", "nested deeper than any AWS event")
-        case UnicodeError():
-            return Unreadable("bad_text", "not valid Unicode")
-        case _:
-            return Unreadable("not_json", str(error))
+        members = pieces.decode(with_whole_characters(body))
+        if "detail" not in members or "detail-type" not in members:
+            raise Unreadable("unknown_shape", "neither `detail-type` nor `detail`")
+        detail_type = msgspec.json.decode(members["detail-type"], type=str)
+        names = msgspec.json.decode(members["detail"], type=Names)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise explain(error) from error
+    return Envelope(detail_type, part(members["detail"], Event, Event(**asdict(names))))

@@ -6,11 +6,13 @@ stay undecoded (`msgspec.Raw`) until somebody asks.
 """
 
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any, TypeVar
+from functools import lru_cache, partial
+from typing import Any
 
 import msgspec
 
+from monitor.decoding import explain, part, with_whole_characters
+from monitor.errors import Unreadable
 from monitor.finding import Actor
 from monitor.key import KeyRef
 
@@ -114,15 +116,24 @@ class Event(msgspec.Struct, frozen=True, gc=False, rename="camel"):
         return members(self.service_event_details)
 
 
-T = TypeVar("T")
-
-
-def part(raw: msgspec.Raw, kind: type[T], otherwise: T) -> T:
-    """One undecoded member as the type it should have, or `otherwise` where it has not."""
+def read_record(text: str | bytes) -> Event:
+    """One bare CloudTrail record, as LookupEvents answers it. Raises `Unreadable`."""
     try:
-        return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, RecursionError):
-        return otherwise
+        raw = msgspec.json.decode(with_whole_characters(text), type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise explain(error) from error
+    return checked(part(raw, Event, Event()))
+
+
+def checked(event: Event) -> Event:
+    """The event, if it has what every event must that is looked at: an id and a time."""
+    if not event.event_id:
+        raise Unreadable("missing_field", "a CloudTrail record without eventID")
+    try:
+        _ = event.time
+    except (ValueError, OverflowError) as error:
+        raise Unreadable("bad_time", "eventTime is not a time of ISO 8601") from error
+    return event
 
 
 def members(raw: msgspec.Raw) -> dict[str, Any]:
@@ -143,6 +154,9 @@ def parse_version(text: str) -> tuple[int, int] | None:
 def parse_time(text: str) -> float:
     """ISO-8601 UTC as CloudTrail writes it -> epoch seconds. Raises ValueError."""
     moment = datetime.fromisoformat(text)
+    # CloudTrail is of 2013. Beyond some years no calendar could be asked about the seconds around.
+    if not 2000 <= moment.year < 3000:
+        raise ValueError("not a time of this age")
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
@@ -175,15 +189,14 @@ def locate_key(event: Event) -> KeyRef | None:
     for resource in part(event.resources, list[Resource], []):
         if resource.ARN and (key := KeyRef.parse(resource.ARN)):
             return key
-    named = event.response().get("keyId") or event.service_details().get("keyId")
-    if isinstance(named, str) and (key := KeyRef.parse(named)):
-        return key
+    named = [event.response().get("keyId"), event.service_details().get("keyId")]
     request = event.request()
-    asked = request.get("keyId") or request.get("targetKeyId") or named
-    if isinstance(asked, str):
-        if key := KeyRef.parse(asked):
-            return key
-        return key_from_parts(event, asked) or KeyRef.search(event.error_message or "")
+    asked = [request.get("keyId"), request.get("targetKeyId")]
+    texts = [text for text in (*named, *asked) if isinstance(text, str)]
+    for read in (KeyRef.parse, partial(key_from_parts, event)):
+        for text in texts:
+            if key := read(text):
+                return key
     return KeyRef.search(event.error_message or "")
 
 

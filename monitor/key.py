@@ -11,7 +11,7 @@ from typing import Self
 import msgspec
 
 ARN_PATTERN = re.compile(
-    r"arn:(?P<partition>aws[a-z-]{0,20}):kms:(?P<region>[a-z]{2}[a-z0-9-]{2,30}):(?P<account>\d{12})"
+    r"arn:(?P<partition>aws[a-z-]{0,20}):kms:(?P<region>[a-z]{2}[a-z0-9-]{2,30}):(?P<account>[0-9]{12})"
     r":key/(?P<key_id>[A-Za-z0-9-]{1,128})"
 )
 

@@ -5,20 +5,28 @@ not escape keys. Values shown on a terminal lose their control characters, so th
 cannot move the cursor or forge a line.
 """
 
+import io
 import logging
 import re
 import sys
-from typing import Literal
+from typing import Literal, TextIO
 
 import structlog
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 Format = Literal["auto", "json", "text"]
 
 
 def printable(text: str) -> str:
     """`text` without control and direction-changing characters, each replaced by `?`."""
     return CONTROL.sub("?", text)
+
+
+def plain_traceback(sio: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    """A traceback without local variables, whose messages cannot move the cursor either."""
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    sio.write("\n".join(printable(line) for line in text.getvalue().split("\n")))
 
 
 def clean_values(
@@ -43,7 +51,7 @@ def set_up(level: str = "info", form: Format = "auto") -> None:
     renderer: list[structlog.typing.Processor] = (
         [
             clean_values,
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+            structlog.dev.ConsoleRenderer(exception_formatter=plain_traceback),
         ]
         if text
         # Frames without local variables: those could hold secrets.

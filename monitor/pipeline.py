@@ -3,7 +3,7 @@
 import structlog
 from msgspec.structs import replace
 
-from monitor.decision import Decision, Verdict
+from monitor.decision import Decision, Reason, Verdict
 from monitor.delivery import Delivery, Disposition, worst
 from monitor.detection import Detection
 from monitor.envelope import open_body
@@ -57,7 +57,9 @@ class Pipeline:
     def note(self, event: Event, delivery: Delivery) -> None:
         """Measure and log an event that somebody looks at."""
         self.metrics.events.labels(delivery.source, event.event_name, "inspected").inc()
-        self.metrics.event_age.labels(delivery.source).observe(delivery.received_at - event.time)
+        self.metrics.event_age.labels(delivery.source).observe(
+            max(0.0, delivery.received_at - event.time)
+        )
         place = (event.recipient_account_id or "", event.aws_region or "")
         if place in self.rules.places:
             self.metrics.last_event.labels(*place).set(delivery.received_at)
@@ -69,7 +71,8 @@ class Pipeline:
         """Count and log a decision once it is carried out."""
         finding = decision.finding
         self.metrics.decisions.labels(decision.reason.value).inc()
-        write = self.log.info if decision.verdict is not Verdict.DROP else self.log.warning
+        foreign = decision.verdict is Verdict.DROP and decision.reason is not Reason.OWN_CALL
+        write = self.log.warning if foreign else self.log.info
         write(
             "finding",
             finding=finding.finding_id,

@@ -109,27 +109,32 @@ def installed(kind: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUPS[kind])}
 
 
-def load(kind: str, name: str) -> Any:
+def load(
+    kind: str, name: str, where: Callable[[tuple[str, ...]], str] = lambda _: "settings"
+) -> Any:
     """The class behind one name. Raises `SettingsError` where none of that name is installed."""
     points = installed(kind)
     if name not in points:
         known = ", ".join(sorted(points))
-        raise SettingsError([f"{kind}.{name}: no such plugin is installed; there are: {known}"])
+        fault = f"{kind}.{name}: no such plugin is installed; there are: {known}"
+        raise SettingsError([f"{where((kind, name))}: {fault}"])
     try:
         return points[name].load()
     except (ImportError, AttributeError) as error:
-        raise SettingsError([f"{kind}.{name}: cannot be loaded: {error}"]) from error
+        fault = f"{where((kind, name))}: {kind}.{name}: cannot be loaded: {error}"
+        raise SettingsError([fault]) from error
 
 
 def load_all(
     detectors: Mapping[str, Mapping[str, Any]],
     responders: Mapping[str, Mapping[str, Any]],
     validate: Callable[[type[BaseModel], Mapping[str, Any], tuple[str, str]], BaseModel],
+    where: Callable[[tuple[str, ...]], str] = lambda _: "settings",
 ) -> Loaded:
     """Load every plugin that the settings name, by name with its options.
 
     Raises one `SettingsError` with the faults of all of them. `validate` gets a plugin's model, its
-    options and their path in the settings.
+    options and their path in the settings; `where` says where something stands in them.
     """
     faults: list[str] = []
     loaded = Loaded({}, {}, {})
@@ -137,8 +142,8 @@ def load_all(
         options = dict(given)
         try:
             if (mode := options.pop("mode", None)) is not None:
-                loaded.modes[name] = parse_mode(mode, name)
-            plugin = load("detectors", name)
+                loaded.modes[name] = parse_mode(mode, name, where)
+            plugin = load("detectors", name, where)
             loaded.detectors[name] = partial(
                 plugin, validate(plugin.Options, options, ("detectors", name))
             )
@@ -146,7 +151,7 @@ def load_all(
             faults += error.faults
     for name, given in responders.items():
         try:
-            plugin = load("responders", name)
+            plugin = load("responders", name, where)
             loaded.responders[name] = partial(
                 plugin, validate(plugin.Options, given, ("responders", name))
             )
@@ -157,9 +162,10 @@ def load_all(
     return loaded
 
 
-def parse_mode(text: object, detector: str) -> Mode:
+def parse_mode(text: object, detector: str, where: Callable[[tuple[str, ...]], str]) -> Mode:
     try:
         return Mode(str(text))
     except ValueError as error:
-        fault = f"detectors.{detector}.mode: is {text!r}, but: must be observe or enforce"
-        raise SettingsError([fault]) from error
+        path = ("detectors", detector, "mode")
+        fault = f"{'.'.join(path)}: is {text!r}, but: must be observe or enforce"
+        raise SettingsError([f"{where(path)}: {fault}"]) from error

@@ -97,8 +97,8 @@ def own_form(arn: str) -> str:
 def is_approved(actor: Actor, rules: Rules) -> bool:
     """Whether the settings name this user, or this role.
 
-    A role is compared by its issuer's ARN, never by splitting the session's, which has lost the
-    path (aws-facts 1.3); and a session's ARN is never matched, for its holder chooses its name.
+    A session (of a role or of a federated user) is compared by its issuer's ARN, never by splitting
+    its own, which has lost the path (aws-facts 1.3) and ends in a name that its holder chose.
     """
-    arn = actor.issuer_arn if ":assumed-role/" in actor.arn else actor.arn
+    arn = actor.issuer_arn if ":sts:" in actor.arn else actor.arn
     return bool(arn) and any(fnmatchcase(arn, pattern) for pattern in rules.approved_actors)

@@ -64,7 +64,12 @@ class Response:
         if grant.claim is Claim.BUSY:
             return Action(responder.name, Outcome.RETRY, "it is being done elsewhere")
         with self.metrics.action_seconds.labels(responder.name).time():
-            action = await self.act(responder, decision, seconds)
+            try:
+                action = await self.act(responder, decision, seconds)
+            except asyncio.CancelledError:
+                # We stop: whoever gets the message next need not wait until the lease runs out.
+                await self.release(name, owner)
+                raise
         await self.record(name, owner, action)
         return action
 
@@ -111,13 +116,18 @@ class Response:
             return Grant(Claim.GRANTED)
 
     async def record(self, name: str, owner: str, action: Action) -> None:
+        if not action.outcome.settled:
+            return await self.release(name, owner)
         try:
-            if action.outcome.settled:
-                await self.store.finish(name, owner=owner, action=action)
-            else:
-                await self.store.release(name, owner=owner)
+            await self.store.finish(name, owner=owner, action=action)
         except StoreError as error:
             self.store_failed("finish", error)
+
+    async def release(self, name: str, owner: str) -> None:
+        try:
+            await self.store.release(name, owner=owner)
+        except StoreError as error:
+            self.store_failed("release", error)
 
     def store_failed(self, call: str, error: StoreError) -> None:
         self.metrics.store_errors.labels(call).inc()

@@ -6,6 +6,7 @@ first part is no setting are ignored, for Kubernetes makes such names by itself 
 `kms-monitor`.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,25 @@ PREFIX = "KMS_MONITOR_"
 LARGEST = 1024 * 1024
 """Bytes. Nobody writes more settings by hand."""
 
+SECRET = re.compile(r"secret|passw|token|credential|external_id|private|auth", re.IGNORECASE)
+"""Settings of such names are never shown."""
+
 Path_ = tuple[str | int, ...]
+Places = dict[Path_, int | str]
+"""Where a setting stands: its line in the file, or the name of its variable."""
 
 
 def read_settings(path: Path, environment: Mapping[str, str]) -> Settings:
     """The validated settings. Raises `SettingsError` with one sentence for each fault."""
     document, lines = read_yaml(path)
-    overlay(document, environment)
+    variables = overlay(document, environment)
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
-        raise SettingsError(faults(error, str(path), lines)) from error
+        raise SettingsError(faults(error, str(path), lines | variables)) from error
 
 
-def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Path_, int]]:
+def read_yaml(path: Path) -> tuple[dict[str, Any], Places]:
     """The document, and the line on which each of its parts stands."""
     try:
         text = path.read_bytes()
@@ -55,12 +61,12 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Path_, int]]:
         raise SettingsError([f"{where}: is not valid YAML: {problem}"]) from error
     if not isinstance(document, dict):
         raise SettingsError([f"{path}: must hold names with values, such as `mode: observe`"])
-    lines: dict[Path_, int] = {}
+    lines: Places = {}
     note_lines(node, (), lines)
     return document, lines
 
 
-def note_lines(node: yaml.Node | None, path: Path_, lines: dict[Path_, int]) -> None:
+def note_lines(node: yaml.Node | None, path: Path_, lines: Places) -> None:
     if node is None:
         return
     lines.setdefault(path, node.start_mark.line + 1)
@@ -77,15 +83,16 @@ def note_lines(node: yaml.Node | None, path: Path_, lines: dict[Path_, int]) -> 
             pass
 
 
-def overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Write the variables' values over the document's."""
+def overlay(document: dict[str, Any], environment: Mapping[str, str]) -> Places:
+    """Write the variables' values over the document's; which variable set what."""
+    found: Places = {}
     for name, text in sorted(environment.items()):
         first, *rest = name.removeprefix(PREFIX).lower().split("__")
         if not name.startswith(PREFIX) or first not in Settings.model_fields:
             continue
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise SettingsError([f"{name}: its value is not valid YAML"]) from error
         target: Any = document
         parts = [first, *rest]
@@ -95,22 +102,18 @@ def overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
                 inner = target[part] = {}
             target = inner
         target[parts[-1]] = value
+        found[tuple(parts)] = name
+    return found
 
 
-def faults(
-    error: ValidationError, file: str, lines: Mapping[Path_, int], prefix: Path_ = ()
-) -> list[str]:
+def faults(error: ValidationError, file: str, lines: Places, prefix: Path_ = ()) -> list[str]:
     """One sentence for each fault: file, line, path, what stands there, what is expected."""
     return [fault(one, file, lines, prefix) for one in error.errors(include_url=False)]
 
 
-def fault(one: ErrorDetails, file: str, lines: Mapping[Path_, int], prefix: Path_) -> str:
+def fault(one: ErrorDetails, file: str, lines: Places, prefix: Path_) -> str:
     path = prefix + tuple(one["loc"])
-    known = path
-    while known and known not in lines:
-        known = known[:-1]
-    line = lines.get(known)
-    where = f"{file}:{line}" if line else file
+    where = place(path, file, lines)
     name = ".".join(str(part) for part in path) or "settings"
     match one["type"]:
         case "missing":
@@ -122,9 +125,26 @@ def fault(one: ErrorDetails, file: str, lines: Mapping[Path_, int], prefix: Path
             return f"{where}: {name}: {one['msg'].removeprefix('Value error, ')}"
         case _:
             pass
-    value = repr(one["input"])
-    shown = f"{value[:60]}..." if len(value) > 60 else value
-    return f"{where}: {name}: is {shown}, but: {one['msg']}"
+    return f"{where}: {name}: is {shown(path, one['input'])}, but: {one['msg']}"
+
+
+def place(path: Path_, file: str, lines: Places) -> str:
+    """Where a setting stands, or else the nearest thing around it."""
+    known = path
+    while known and known not in lines:
+        known = known[:-1]
+    where = lines.get(known)
+    return where if isinstance(where, str) else f"{file}:{where}" if where else file
+
+
+def shown(path: Path_, value: Any) -> str:
+    """A wrong value for people to see; never a secret, nor what may hold one."""
+    if any(SECRET.search(str(part)) for part in path):
+        return "something that is not shown here"
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = repr(value)
+    return f"{text[:60]}..." if len(text) > 60 else text
 
 
 def plugin_options(
@@ -134,8 +154,11 @@ def plugin_options(
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:
-        try:
-            _, lines = read_yaml(file)
-        except SettingsError:
-            lines = {}
-        raise SettingsError(faults(error, str(file), lines, path)) from error
+        raise SettingsError(faults(error, str(file), lines_of(file), path)) from error
+
+
+def lines_of(file: Path) -> Places:
+    try:
+        return read_yaml(file)[1]
+    except SettingsError:
+        return {}

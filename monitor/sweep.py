@@ -13,7 +13,7 @@ import structlog
 from monitor.aws import Aws
 from monitor.backoff import Backoff
 from monitor.clock import Clock
-from monitor.errors import MonitorError
+from monitor.errors import Denied, MonitorError, NotWorthRetrying
 from monitor.key import KeyRef
 from monitor.ledger import Baseline, Origin, Store, StoreError
 from monitor.metrics import Metrics
@@ -35,6 +35,7 @@ class FirstSight:
         self.store = store
         self.metrics = metrics
         self.keys = LiveKeys(aws, clock)
+        self.unreadable: list[KeyRef] = []
         self.seen = asyncio.Event()
         self.trouble: str | None = "not looked at yet"
         self.log = structlog.get_logger("sweep").bind(account=self.account, region=self.region)
@@ -64,16 +65,25 @@ class FirstSight:
         client = await self.aws.kms(self.account, self.region)
         limit = asyncio.Semaphore(AT_ONCE)
         count = 0
+        self.unreadable.clear()
         async with self.aws.calling("kms", "ListKeys"):
             async for page in client.get_paginator("list_keys").paginate():
                 found = [KeyRef.parse(entry["KeyArn"]) for entry in page["Keys"]]
                 noted = await asyncio.gather(*(self.note(key, limit) for key in found if key))
                 count += sum(noted)
+        if self.unreadable and not count:
+            raise Denied(f"none of the keys can be read, such as {self.unreadable[0]}")
         return count
 
     async def note(self, key: KeyRef, limit: asyncio.Semaphore) -> bool:
         async with limit:
-            live = await self.keys.read(key)
+            try:
+                live = await self.keys.read(key)
+            except NotWorthRetrying as error:
+                # One key whose policy shuts us out must not keep us from knowing all the others.
+                self.log.error("key cannot be read", key=key.arn, problem=str(error))
+                self.unreadable.append(key)
+                return False
         if not live.customer_managed:
             return False
         if worth_keeping(live.state):

@@ -9,10 +9,11 @@ import stamina
 
 from monitor.aws import Aws
 from monitor.clock import Clock
-from monitor.errors import NotWorthRetrying, WorthRetrying
-from monitor.finding import Finding
+from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
+from monitor.event import read_record
+from monitor.finding import Actor, Finding
 from monitor.key import KeyRef, KeySnapshot, KeyState
-from monitor.repair.plan import Call
+from monitor.repair.plan import Call, plan
 
 if TYPE_CHECKING:
     from types_aiobotocore_kms.type_defs import KeyMetadataTypeDef
@@ -76,7 +77,7 @@ class LiveKeys:
                             await client.enable_key(KeyId=key.arn)
 
     async def read_until(self, key: KeyRef, wanted: KeyState, seconds: float) -> KeySnapshot:
-        """Read until the key is in that state, or for so long; the last snapshot.
+        """Read until the key is as wanted or past help, or for so long; the last snapshot.
 
         KMS is eventually consistent: usually within seconds, sometimes minutes (aws-facts 3.7).
         """
@@ -84,7 +85,8 @@ class LiveKeys:
         pause = POLL_FIRST
         while True:
             live = await self.read(key)
-            if live.state is wanted or self.clock.monotonic() >= deadline:
+            left = plan(live, wanted)
+            if left.nothing_to_do or left.impossible or self.clock.monotonic() >= deadline:
                 return live
             await asyncio.sleep(min(pause, max(0.0, deadline - self.clock.monotonic())))
             pause = min(pause * 2, POLL_LONGEST)
@@ -104,19 +106,45 @@ class LiveKeys:
                 EndTime=datetime.fromtimestamp(finding.event_time + 1, UTC),
             )
         return any(
-            event.get("EventName") == finding.event_name
-            and key.key_id in event.get("CloudTrailEvent", "")
-            and finding.actor.arn in event.get("CloudTrailEvent", "")
-            for event in answer["Events"]
+            confirms(event.get("CloudTrailEvent", ""), finding) for event in answer["Events"]
         )
+
+
+def confirms(record: str, finding: Finding) -> bool:
+    """Whether a record of the history says all that the finding rests on.
+
+    A forger may know a real event, and may have had it contain any text: so the fields are compared.
+    """
+    try:
+        event = read_record(record)
+    except Unreadable:
+        return False
+    return (
+        event.event_id == finding.event_id
+        and event.event_name == finding.event_name
+        and event.time == finding.event_time
+        and (event.error_code or "") == finding.error_code
+        and event.key == finding.key
+        and who(event.actor) == who(finding.actor)
+    )
+
+
+def who(actor: Actor) -> tuple[str, str, str]:
+    return actor.arn, actor.issuer_arn, actor.account
 
 
 def snapshot(key: KeyRef, metadata: "KeyMetadataTypeDef", now: float) -> KeySnapshot:
     """DescribeKey's `KeyMetadata` as a snapshot."""
     date = metadata.get("DeletionDate")
+    try:
+        state = KeyState(metadata["KeyState"])
+    except ValueError as error:
+        raise NotWorthRetrying(
+            f"the key is {metadata['KeyState']}, a state unknown to us"
+        ) from error
     return KeySnapshot(
         key=key,
-        state=KeyState(metadata["KeyState"]),
+        state=state,
         as_of=now,
         customer_managed=metadata.get("KeyManager", "CUSTOMER") == "CUSTOMER",
         origin=metadata.get("Origin", "AWS_KMS"),

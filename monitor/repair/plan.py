@@ -43,11 +43,12 @@ HANDED_TO_PEOPLE = {
 
 
 def plan(live: KeySnapshot, wanted: KeyState) -> RepairPlan:
-    """What leads from `live` to `wanted`, which is Enabled or Disabled.
+    """What leads from `live` to `wanted`: Enabled, Disabled, or pending deletion as approved.
 
-    A key that is Enabled while Disabled is wanted stays: somebody enabled it, and no repair ever
-    takes a key away.
+    A key that is better than wanted stays: somebody made it so, and no repair ever takes a key away.
     """
+    if wanted.pending_deletion:
+        return RepairPlan()
     if not live.customer_managed:
         return RepairPlan(impossible="it is an AWS managed key, which AWS alone can change")
     if live.state.pending_deletion:

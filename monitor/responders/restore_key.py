@@ -86,8 +86,8 @@ class RestoreKey:
         """Put the key back into the state that was right before the event."""
         await self.remember_damage(key, decision.finding)
         known = await self.known(key)
-        wanted = prior_state(known)
-        live = await self.look(decision.finding, key, wanted)
+        wanted = prior_state(known, decision.finding.event_time)
+        live = await self.look(decision, key, wanted)
         if plan(live, wanted).nothing_to_do:
             return self.over(Outcome.ALREADY, as_it_should_be(live, known))
         return await self.restore(decision, live, wanted)
@@ -100,7 +100,6 @@ class RestoreKey:
         """
         finding = decision.finding
         approved = decision.reason is Reason.APPROVED_ACTOR
-        assert finding.caused is not None
         live = await self.keys.read(key)
         shown = live.state is finding.caused
         if not (shown and not approved) and not await self.confirmed(finding):
@@ -111,12 +110,16 @@ class RestoreKey:
                 Outcome.UNCONFIRMED,
                 f"the key is {live.state}, and CloudTrail's history does not have the event",
             )
-        new = Baseline(key, finding.caused, finding.event_time, Origin.ACCEPTED)
-        await self.advance(new, tie=shown)
+        if finding.caused is None:
+            return self.over(Outcome.ALREADY, "the change leaves the key's state as it is")
         known = await self.known(key)
-        if known is not None and (known.state, known.as_of) != (new.state, new.as_of):
-            return self.over(Outcome.ALREADY, "what was seen or accepted later stands")
-        # The damage may have been judged by the old baseline, before this change was known.
+        # Never from the future: nothing could follow on it.
+        as_of = min(finding.event_time, self.clock.now())
+        new = Baseline(key, finding.caused, as_of, Origin.ACCEPTED)
+        # It stands already if this very change was accepted before and the repair did not succeed.
+        stands = known is not None and (known.state, known.as_of) == (new.state, new.as_of)
+        if not stands and not await self.advance(new, tie=shown):
+            return self.over(Outcome.ALREADY, "a later accepted change stands")
         damaged_since = known is not None and known.damaged_at >= finding.event_time
         if damaged_since and not approved and not plan(live, finding.caused).nothing_to_do:
             return await self.restore(decision, live, finding.caused)
@@ -124,8 +127,20 @@ class RestoreKey:
 
     async def restore(self, decision: Decision, live: KeySnapshot, wanted: KeyState) -> Action:
         """Carry out the plan, and plan again until the key is read back in the wanted state."""
-        key = live.key
         sent: list[str] = []
+        try:
+            return await self.work(decision, live, wanted, sent)
+        except (WorthRetrying, NotWorthRetrying) as error:
+            if not sent:
+                raise
+            # Half a repair is better than none, and people have to know which half.
+            text = f"{error}, after {', '.join(sent)} succeeded"
+            raise type(error)(text, code=error.code) from error
+
+    async def work(
+        self, decision: Decision, live: KeySnapshot, wanted: KeyState, sent: list[str]
+    ) -> Action:
+        key = live.key
         started = 0.0
         for number in range(ROUNDS):
             steps = plan(live, wanted)
@@ -133,6 +148,8 @@ class RestoreKey:
                 return self.over(Outcome.REFUSED, steps.impossible, sent)
             if steps.wait:
                 raise WorthRetrying(steps.wait)
+            if steps.nothing_to_do and not sent:
+                return self.over(Outcome.ALREADY, f"somebody else made the key {live.state}")
             if steps.nothing_to_do:
                 self.measure(decision, started)
                 return self.over(Outcome.DONE, f"{', '.join(sent)}; verified {live.state}", sent)
@@ -147,7 +164,7 @@ class RestoreKey:
             else:
                 await asyncio.sleep(0.1 * 2**number)
                 live = await self.keys.read(key)
-        raise WorthRetrying(f"after {', '.join(sent) or 'no call'} the key is still {live.state}")
+        raise WorthRetrying(f"the key is still {live.state}")
 
     async def send(self, calls: tuple[Call, ...], key: KeyRef, sent: list[str]) -> bool:
         """Send the calls, noting each in `sent`; False if the key was in another state.
@@ -165,12 +182,14 @@ class RestoreKey:
             sent.append(call.value)
         return True
 
-    async def look(self, finding: Finding, key: KeyRef, wanted: KeyState) -> KeySnapshot:
+    async def look(self, decision: Decision, key: KeyRef, wanted: KeyState) -> KeySnapshot:
         """Read the key; while the event is young, believe a good state only when it stays."""
+        # No event is younger than its message, whatever a forged one or a wrong clock says.
+        happened_at = min(decision.finding.event_time, decision.received_at)
         live = await self.keys.read(key)
         pause = 0.25
         while plan(live, wanted).nothing_to_do:
-            doubt = finding.event_time + self.options.doubt_seconds - self.clock.now()
+            doubt = happened_at + self.options.doubt_seconds - self.clock.now()
             if doubt <= 0:
                 break
             await asyncio.sleep(min(pause, doubt))
@@ -182,7 +201,8 @@ class RestoreKey:
         """Whether CloudTrail's history has the event. Raises WorthRetrying while it still may."""
         if await self.keys.in_history(finding):
             return True
-        if self.clock.now() - finding.event_time < self.options.history_seconds:
+        # Whatever claims to be of the distant future is as wrong as what should long be there.
+        if abs(self.clock.now() - finding.event_time) < self.options.history_seconds:
             raise WorthRetrying("CloudTrail's event history does not have the event yet")
         return False
 

@@ -75,7 +75,9 @@ class Simulator:
         knobs: Knobs | None = None,
         seed: int | None = None,
         now: Callable[[], float] = time.time,
+        kms: Kms | None = None,
     ) -> None:
+        """`kms`: one of the caller's own, such as one that watches every change of state."""
         self.port = port
         """0 for any free one; once open, the one that is used."""
         self.accounts = tuple(accounts)
@@ -84,7 +86,7 @@ class Simulator:
         self.knobs = knobs or Knobs()
         self._seed = seed
         self._now = now
-        self.kms = Kms(now=now, rng=self._dice("kms"))
+        self.kms = kms or Kms(now=now, rng=self._dice("kms"))
         self.identities = Identities(self.accounts, now=now, rng=self._dice("identities"))
         self.cloudtrail = CloudTrail(now=now)
         self.bridge = EventBridge(now=now)

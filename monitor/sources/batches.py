@@ -69,7 +69,8 @@ class Batches:
                 await asyncio.sleep(LINGER)
             waiting, self.waiting = self.waiting, []
             self.any.clear()
-            for deletes in (True, False):
+            # What is still to be hidden goes first: after its deletion that would be an error.
+            for deletes in (False, True):
                 same = [one for one in waiting if (one[0].hide_for is None) is deletes]
                 for start in range(0, len(same), LARGEST):
                     await self.send(same[start : start + LARGEST])

@@ -97,7 +97,7 @@ class SqsSource:
                 continue
             self.well()
             backoff.reset()
-            deliveries = [self.accept(message) for message in messages]
+            deliveries = [one for message in messages if (one := self.accept(message))]
             for number, delivery in enumerate(deliveries):
                 if self.stopping.is_set():
                     await self.give_back(one.delivery_id for one in deliveries[number:])
@@ -120,17 +120,23 @@ class SqsSource:
             )
         return answer.get("Messages", [])
 
-    def accept(self, message: "MessageTypeDef") -> Delivery:
-        """Note a message as hidden for us. One that comes again replaces its old handle."""
+    def accept(self, message: "MessageTypeDef") -> Delivery | None:
+        """Note a message as hidden for us; None if it is being worked on already.
+
+        Its visibility ran out under us, then; only the newest handle can settle it.
+        """
         now = self.clock.now()
         message_id, attributes = message.get("MessageId", ""), message.get("Attributes", {})
         monotonic = self.clock.monotonic()
+        again = message_id in self.hidden
         self.hidden[message_id] = Hidden(message.get("ReceiptHandle", ""), monotonic, monotonic)
         self.update_room()
         self.metrics.received.labels(self.name).inc()
         sent = milliseconds(attributes.get("SentTimestamp"))
         if sent is not None:
             self.metrics.message_age.labels(self.name).observe(max(0.0, now - sent))
+        if again:
+            return None
         return Delivery(
             delivery_id=message_id,
             body=message.get("Body", ""),
@@ -196,10 +202,14 @@ class SqsSource:
             await asyncio.gather(*(self.extend(one, message) for one, message in due.items()))
 
     async def extend(self, message_id: str, message: Hidden) -> None:
-        message.extended = self.clock.monotonic()
+        if self.hidden.get(message_id) is not message:
+            return
+        now = self.clock.monotonic()
         ok = await self.batches.put(Entry(message.handle, self.queue.visibility))
+        if ok:
+            message.extended = now  # else it is tried again soon, before the visibility runs out
         # Settled meanwhile: then the failure means nothing.
-        if message_id in self.hidden:
+        if self.hidden.get(message_id) is message:
             result = "ok" if ok else "failed"
             self.metrics.heartbeats.labels(self.name, result).inc()
 

@@ -21,15 +21,15 @@ from monitor.ledger import Baseline, Claim, Grant, Origin, StoreError
 
 MIGRATIONS = (
     """
-    CREATE TABLE action (
+    CREATE TABLE IF NOT EXISTS action (
         name TEXT PRIMARY KEY,
         owner TEXT NOT NULL,
         until REAL NOT NULL,          -- the lease runs out; 0 once finished
         finished REAL,                -- NULL until finished
         record BLOB                   -- the Action as JSON
     ) WITHOUT ROWID;
-    CREATE INDEX action_finished ON action (finished);
-    CREATE TABLE baseline (
+    CREATE INDEX IF NOT EXISTS action_finished ON action (finished);
+    CREATE TABLE IF NOT EXISTS baseline (
         arn TEXT PRIMARY KEY,
         state TEXT NOT NULL,
         as_of REAL NOT NULL,
@@ -38,7 +38,9 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     """,
 )
-"""One script for each version of the file; `PRAGMA user_version` counts those that were run."""
+"""One script for each version of the file; `PRAGMA user_version` counts those that were run.
+
+Two processes may find the same new file: each script does no harm when it is run twice."""
 
 CLAIM = """
     INSERT INTO action (name, owner, until) VALUES (:name, :owner, :until)
@@ -46,7 +48,8 @@ CLAIM = """
     WHERE finished IS NULL AND until <= :now
 """
 ADVANCE = """
-    INSERT INTO baseline (arn, state, as_of, origin) VALUES (:arn, :state, :as_of, :origin)
+    INSERT INTO baseline (arn, state, as_of, origin, damaged_at)
+    VALUES (:arn, :state, :as_of, :origin, :damaged_at)
     ON CONFLICT (arn) DO UPDATE SET state = :state, as_of = :as_of, origin = :origin
     WHERE :origin = 'accepted'
       AND (as_of < :as_of OR (:tie AND as_of = :as_of))
@@ -105,11 +108,11 @@ class SqliteStore:
             if await self.change(CLAIM, values):
                 return Grant(Claim.GRANTED)
             row = await self.one("SELECT record, until FROM action WHERE name = :name", values)
-        if row is None:  # released between the two statements
-            return Grant(Claim.BUSY, until=now)
-        if row[0] is not None:
-            return Grant(Claim.DONE, action=msgspec.json.decode(row[0], type=Action))
-        return Grant(Claim.BUSY, until=row[1])
+            if row is None:  # released between the two statements
+                return Grant(Claim.BUSY, until=now)
+            if row[0] is not None:
+                return Grant(Claim.DONE, action=msgspec.json.decode(row[0], type=Action))
+            return Grant(Claim.BUSY, until=row[1])
 
     async def finish(self, name: str, *, owner: str, action: Action) -> None:
         async with guarded():
@@ -138,7 +141,7 @@ class SqliteStore:
                 "SELECT state, as_of, origin, damaged_at FROM baseline WHERE arn = :arn",
                 {"arn": key.arn},
             )
-        return row and Baseline(key, KeyState(row[0]), row[1], Origin(row[2]), row[3])
+            return row and Baseline(key, KeyState(row[0]), row[1], Origin(row[2]), row[3])
 
     async def advance(self, baseline: Baseline, *, tie: bool = False) -> bool:
         values = {
@@ -146,6 +149,7 @@ class SqliteStore:
             "state": baseline.state.value,
             "as_of": baseline.as_of,
             "origin": baseline.origin.value,
+            "damaged_at": baseline.damaged_at,
             "tie": tie,
         }
         async with guarded():
@@ -174,7 +178,11 @@ class SqliteStore:
 
 @asynccontextmanager
 async def guarded() -> AsyncIterator[None]:
-    """SQLite's errors become ours. ValueError is aiosqlite's word for a closed connection."""
+    """SQLite's errors become ours.
+
+    ValueError is aiosqlite's word for a closed connection, and everybody's for a row that cannot be
+    read, such as one of a newer version.
+    """
     try:
         yield
     except (sqlite3.Error, ValueError, OSError) as error:
