@@ -13,6 +13,7 @@ from monitor.delivery import Delivery
 from monitor.detection import Detection
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
+from monitor.duplicates import Duplicates
 from monitor.envelope import decoder, open_body
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
@@ -32,6 +33,7 @@ def main() -> None:
         detection,
         Rules(Mode.OBSERVE, frozenset({("111122223333", "eu-west-1")})),
         Response({}, MemoryStore(clock), clock, metrics),
+        Duplicates(MemoryStore(clock), clock, metrics),
         metrics,
     )
     delivery = Delivery("1", boring, "queue", received_at=clock.now())

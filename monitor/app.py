@@ -15,13 +15,14 @@ from monitor.backoff import Backoff
 from monitor.clock import Clock, SystemClock
 from monitor.consumer import Consumer
 from monitor.detection import Detection
+from monitor.duplicates import Duplicates
 from monitor.errors import MonitorError
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.policy import Rules, own_form
 from monitor.response import Response
-from monitor.settings import Settings
+from monitor.settings import QueueSettings, Settings
 from monitor.settings_file import lines_of, place, plugin_options
 from monitor.sources.sqs import Queue, SqsSource
 from monitor.stores.memory import MemoryStore
@@ -147,8 +148,13 @@ class App:
             entries=[
                 AccountEntry(one.id, one.role_arn or "", one.external_id or "")
                 for one in settings.accounts
+            ]
+            + [
+                AccountEntry(entry_name(queue), queue.role_arn, queue.external_id or "")
+                for queue in settings.queues
+                if queue.role_arn
             ],
-            pool=sum(queue.in_flight for queue in settings.queues) + 20,
+            pool=sum(queue.in_flight + queue.pollers for queue in settings.queues) + 20,
             home_region=settings.queues[0].region,
         )
 
@@ -194,7 +200,10 @@ class App:
         )
         detection = Detection([make() for make in self.loaded.detectors.values()], metrics)
         response = Response(responders, store, clock, metrics)
-        return Pipeline(detection, rules, response, metrics), responders
+        senders = {queue.label: tuple(queue.senders) for queue in settings.queues}
+        duplicates = Duplicates(store, clock, metrics)
+        pipeline = Pipeline(detection, rules, response, duplicates, metrics, senders=senders)
+        return pipeline, responders
 
     # -- long-lived tasks
 
@@ -285,12 +294,21 @@ def settings_queues(settings: Settings) -> list[Queue]:
             name=queue.label,
             url=queue.url,
             region=queue.region,
+            entry=entry_name(queue) if queue.role_arn else "",
             in_flight=queue.in_flight,
+            bulk=queue.priority == "bulk",
+            bulk_in_flight=queue.bulk_in_flight,
+            pollers=queue.pollers,
             visibility=queue.visibility_seconds,
             wait=queue.wait_seconds,
         )
         for queue in settings.queues
     ]
+
+
+def entry_name(queue: QueueSettings) -> str:
+    """Under which name the role of a queue is kept; no account has such a name."""
+    return f"queue {queue.label}"
 
 
 def load(settings: Settings, file: Path) -> plugins.Loaded:

@@ -27,6 +27,7 @@ from monitor.detection import Detection
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
 from monitor.detectors.key_enabled import KeyEnabled
+from monitor.duplicates import Duplicates
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.plugins import Detector, NoOptions, Services
@@ -89,6 +90,7 @@ class World:
             Detection(detectors, metrics),
             rules,
             Response({"restore_key": restore}, store, self.clock, metrics),
+            Duplicates(store, self.clock, metrics),
             metrics,
         )
         self.first_record = len(self.simulator.records)
