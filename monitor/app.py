@@ -16,7 +16,7 @@ from monitor.clock import Clock, SystemClock
 from monitor.consumer import Consumer
 from monitor.detection import Detection
 from monitor.duplicates import Duplicates
-from monitor.errors import MonitorError
+from monitor.errors import MonitorError, SettingsError
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
@@ -68,14 +68,14 @@ class App:
             responders=list(settings.responders),
             places=sorted(settings.places),
         )
-        runner, self.port = await web.serve(
-            settings.web.host,
-            settings.web.port,
-            self.metrics,
-            health=self.health,
-            readiness=self.readiness,
-        )
-        self.log.info("listening", url=f"http://{settings.web.host}:{self.port}/metrics")
+        at = settings.web
+        try:
+            runner, self.port = await web.serve(
+                at.host, at.port, self.metrics, health=self.health, readiness=self.readiness
+            )
+        except OSError as error:
+            raise SettingsError([f"web: cannot listen on {at.host}:{at.port}: {error}"]) from error
+        self.log.info("listening", url=f"http://{at.host}:{self.port}/metrics")
         try:
             async with self.aws() as aws:
                 store = await self.open_store()
@@ -220,7 +220,7 @@ class App:
             self.problems[f"keys of {place}"] = sight.problem
             start(f"look at the keys of {place}", sight.run())
         until = self.clock.monotonic() + PATIENCE
-        while not all(sight.seen.is_set() for sight in sights):
+        while not all(sight.answered.is_set() for sight in sights):
             if self.clock.monotonic() >= until or await self.stopped_within(0.02):
                 break
 
