@@ -219,6 +219,9 @@ async def opened(client: aiomqtt.Client) -> AsyncIterator[aiomqtt.Client]:
         await asyncio.wait([connecting])
         if not connecting.cancelled():
             connecting.exception()
+        # The error's traceback leads to this frame, and the task to the error: without this circle
+        # the socket that paho forgets after a failed handshake is closed at once.
+        del connecting
         paho.disconnect()
         await closed(client)
         raise
