@@ -8,6 +8,7 @@ import json
 import pyperf
 
 from benchmarks.bodies import body
+from monitor.books import Books
 from monitor.clock import SystemClock
 from monitor.delivery import Delivery
 from monitor.detection import Detection
@@ -34,7 +35,7 @@ def main() -> None:
         Rules(Mode.OBSERVE, frozenset({("111122223333", "eu-west-1")})),
         Response({}, MemoryStore(clock), clock, metrics),
         Duplicates(MemoryStore(clock), clock, metrics),
-        metrics,
+        Books(metrics),
     )
     delivery = Delivery("1", boring, "queue", received_at=clock.now())
     event = open_body(interesting, detection.wanted).events[0]

@@ -12,6 +12,7 @@ from monitor import plugins, web
 from monitor.aws import Aws
 from monitor.aws import Entry as AccountEntry
 from monitor.backoff import Backoff
+from monitor.books import Books
 from monitor.clock import Clock, SystemClock
 from monitor.consumer import Consumer
 from monitor.detection import Detection
@@ -24,10 +25,12 @@ from monitor.policy import Rules, own_form
 from monitor.response import Response
 from monitor.settings import QueueSettings, Settings
 from monitor.settings_file import lines_of, place, plugin_options
+from monitor.sns_trust import SnsTrust
 from monitor.sources.sqs import Queue, SqsSource
 from monitor.stores.memory import MemoryStore
 from monitor.stores.sqlite import SqliteStore
 from monitor.sweep import FirstSight
+from monitor.trust import Trust
 
 STUCK = 300.0
 """Seconds without a receive, after which the process counts as stuck (`/healthz`)."""
@@ -200,10 +203,18 @@ class App:
         )
         detection = Detection([make() for make in self.loaded.detectors.values()], metrics)
         response = Response(responders, store, clock, metrics)
-        senders = {queue.label: tuple(queue.senders) for queue in settings.queues}
+        trust = Trust(
+            {queue.label: tuple(queue.senders) for queue in settings.queues},
+            SnsTrust(
+                settings.sns_topics,
+                verify=settings.verify_sns_signatures,
+                clock=clock,
+                metrics=metrics,
+            ),
+        )
         duplicates = Duplicates(store, clock, metrics)
-        pipeline = Pipeline(detection, rules, response, duplicates, metrics, senders=senders)
-        return pipeline, responders
+        books = Books(metrics)
+        return Pipeline(detection, rules, response, duplicates, books, trust=trust), responders
 
     # -- long-lived tasks
 

@@ -17,6 +17,9 @@ REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
 QUEUE_URL = re.compile(
     r"https?://[^/\s]+/(?:[^/\s]+/)*\d{12}/(?P<name>[A-Za-z0-9_-]{1,80}(?:\.fifo)?)"
 )
+TOPIC_ARN = (
+    r"^arn:aws[a-z-]{0,20}:sns:[a-z]{2}[a-z0-9-]{2,30}:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$"
+)
 ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]+$"
 
 
@@ -29,6 +32,7 @@ def quoted(value: Any) -> Any:
 
 AccountId = Annotated[str, BeforeValidator(quoted), Field(pattern=r"^\d{12}$")]
 Region = Annotated[str, Field(pattern=REGION)]
+TopicArn = Annotated[str, Field(pattern=TOPIC_ARN)]
 
 
 class Model(BaseModel):
@@ -174,6 +178,16 @@ class Settings(Model):
         [],
         description="Whose changes are right: patterns over the ARN of an IAM user or role. Each "
         "change is looked up in CloudTrail's event history before it is believed.",
+    )
+    sns_topics: list[TopicArn] = Field(
+        [],
+        description="Topics that may wrap events for the queues. Messages that any other topic "
+        "wrapped are not believed, and become dead letters.",
+    )
+    verify_sns_signatures: bool = Field(
+        True,
+        description="Whether SNS's signature of a wrapped message is verified; the certificate is "
+        "fetched by HTTPS from SNS in the topic's Region.",
     )
     store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()

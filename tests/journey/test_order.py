@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from monitor.aws import Aws
+from monitor.books import Books
 from monitor.delivery import Delivery, Disposition
 from monitor.detection import Detection
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
@@ -96,7 +97,7 @@ class World:
             rules,
             Response({"restore_key": restore}, store, self.clock, metrics),
             Duplicates(store, self.clock, metrics),
-            metrics,
+            Books(metrics),
         )
         self.first_record = len(self.simulator.records)
 
