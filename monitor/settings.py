@@ -67,7 +67,35 @@ class QueueSettings(Model):
     name: str | None = Field(
         None, pattern=r"^[A-Za-z0-9_-]{1,80}$", description="For metrics; default: from the URL."
     )
-    in_flight: int = Field(50, ge=1, le=1000, description="Messages worked on at once, at most.")
+    priority: Literal["urgent", "bulk"] = Field(
+        default="urgent",
+        description="bulk: nothing in it is about a key right now, such as notices of log files. "
+        "A notice of a log file in an urgent queue counts as bulk by itself.",
+    )
+    role_arn: str | None = Field(
+        default=None,
+        max_length=640,
+        pattern=ROLE_ARN,
+        description="The role to assume for a queue of another account.",
+    )
+    external_id: str | None = Field(default=None, min_length=2, max_length=1224)
+    senders: list[str] = Field(
+        default=[],
+        description="Patterns of the SenderIds whose messages are believed; none: of everybody "
+        "whom the queue's policy lets send.",
+    )
+    in_flight: int = Field(
+        default=50, ge=1, le=1000, description="Urgent messages worked on at once, at most."
+    )
+    bulk_in_flight: int = Field(
+        default=10_000,
+        ge=1,
+        le=100_000,
+        description="Bulk messages held back at once, at most, while log files are read in turn.",
+    )
+    pollers: int = Field(
+        default=4, ge=1, le=50, description="Long polls at once under load, at most; one when idle."
+    )
     visibility_seconds: int = Field(60, ge=10, le=43200)
     wait_seconds: int = Field(
         10,

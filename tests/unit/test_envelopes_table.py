@@ -11,9 +11,11 @@ from typing import Any, ClassVar, NamedTuple
 import pytest
 from structlog.testing import capture_logs
 
+from monitor.books import Books
 from monitor.clock import SystemClock
 from monitor.delivery import Delivery, Disposition
 from monitor.detection import Detection, finding
+from monitor.duplicates import Duplicates
 from monitor.envelope import LogObject, Opened, open_body
 from monitor.errors import Unreadable, WorthRetrying
 from monitor.event import Event
@@ -26,6 +28,7 @@ from monitor.policy import Mode, Rules
 from monitor.response import Response
 from monitor.sns_trust import SnsTrust
 from monitor.stores.memory import MemoryStore
+from monitor.trust import Trust
 from tests.unit.bodies import (
     ACCOUNT,
     ARN,
@@ -302,8 +305,9 @@ class Bench:
             Detection([self.watcher], self.metrics),
             Rules(Mode.OBSERVE, frozenset({(ACCOUNT, REGION)})),
             Response({}, MemoryStore(clock), clock, self.metrics),
-            self.metrics,
-            trust=SnsTrust([TOPIC], verify=False, clock=clock, metrics=self.metrics)
+            Duplicates(MemoryStore(clock), clock, self.metrics),
+            Books(self.metrics),
+            trust=Trust(sns=SnsTrust([TOPIC], verify=False, clock=clock, metrics=self.metrics))
             if trust
             else None,
         )
@@ -452,8 +456,8 @@ async def test_what_cannot_be_verified_is_not_judged(
         raise error
 
     bench = Bench()
-    bench.pipeline.trust = SnsTrust(
-        [TOPIC], verify=True, clock=SystemClock(), metrics=bench.metrics, fetch=fetch
+    bench.pipeline.trust = Trust(
+        sns=SnsTrust([TOPIC], verify=True, clock=SystemClock(), metrics=bench.metrics, fetch=fetch)
     )
     assert await bench.process(sns(bridge(record()))) is disposition
     assert bench.watcher.seen == []
