@@ -63,11 +63,12 @@ async def attack(there_is: dict[str, Any], folder: Path) -> None:
         async with get_session().create_client(
             "kms", region_name="eu-west-1", aws_access_key_id="mallory", aws_secret_access_key="x"
         ) as kms:
-            for _ in range(ATTACKS):
+            for number in range(1, ATTACKS + 1):
                 key = (await kms.create_key())["KeyMetadata"]["KeyId"]
                 await kms.disable_key(KeyId=key)
-            while samples(app, "kms_monitor_act_to_verified_seconds")[-1][1] < ATTACKS:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+                # One at a time: how long one takes, not how many a small machine can do at once.
+                while samples(app, "kms_monitor_act_to_verified_seconds")[-1][1] < number:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
         app.stop()
     report(app)
 
@@ -83,7 +84,11 @@ def samples(app: App, name: str) -> list[tuple[str, float]]:
 
 
 def report(app: App) -> None:
-    table = Table("up to (s)", *HISTOGRAMS.values(), title=f"{ATTACKS} keys disabled, one by one")
+    table = Table(
+        "up to (s)",
+        *HISTOGRAMS.values(),
+        title=f"{ATTACKS} keys disabled, each once the one before was restored",
+    )
     columns = [samples(app, name) for name in HISTOGRAMS]
     before = [0.0] * len(columns)
     for rows in zip(*columns, strict=True):
