@@ -34,6 +34,9 @@ def part(raw: msgspec.Raw, kind: type[T], otherwise: T) -> T:
 def fitting(raw: msgspec.Raw, kind: Any) -> Any:
     """`raw` decoded as `kind`; what does not fit inside it is left out. Raises ValueError."""
     inner = next((one for one in get_args(kind) if one is not type(None)), kind)
+    if isinstance(kind, GenericAlias) and kind.__origin__ is list:
+        found_or_none = (fitting_or_none(one, inner) for one in elements.decode(raw))
+        return [one for one in found_or_none if one is not None]
     if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
         found = pieces.decode(raw)
         return {
@@ -41,8 +44,6 @@ def fitting(raw: msgspec.Raw, kind: Any) -> Any:
             for field in msgspec.structs.fields(inner)
             if (value := fitting_or_none(found.get(field.encode_name), field.type)) is not None
         }
-    if isinstance(kind, GenericAlias) and kind.__origin__ is list:
-        return [fitting_or_none(one, inner) or {} for one in elements.decode(raw)]
     return msgspec.json.decode(raw, type=inner)
 
 
