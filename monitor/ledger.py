@@ -97,7 +97,10 @@ class Store(Protocol):
         ...
 
     async def prune(self, before: float) -> int:
-        """Forget what was finished before that moment (epoch seconds). How many it was."""
+        """Forget what was finished, and leases that ran out, before that moment (epoch seconds).
+
+        How many it was.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -32,7 +32,7 @@ class MemoryStore:
         self.done[name] = (action, self.clock.now())
 
     async def release(self, name: str, *, owner: str) -> None:
-        if self.leases.get(name, ("", 0.0))[0] == owner:
+        if name in self.leases and self.leases[name][0] == owner:
             del self.leases[name]
 
     async def baseline(self, key: KeyRef) -> Baseline | None:
@@ -57,7 +57,10 @@ class MemoryStore:
         old = [name for name, (_, at) in self.done.items() if at < before]
         for name in old:
             del self.done[name]
-        return len(old)
+        left = [name for name, (_, until) in self.leases.items() if until < before]
+        for name in left:
+            del self.leases[name]
+        return len(old) + len(left)
 
     async def close(self) -> None:
         return

@@ -178,7 +178,9 @@ class SqliteStore:
     async def prune(self, before: float) -> int:
         async with guarded():
             return await self.change(
-                "DELETE FROM action WHERE finished < :before", {"before": before}
+                "DELETE FROM action WHERE finished < :before"
+                " OR (finished IS NULL AND until < :before)",
+                {"before": before},
             )
 
     async def close(self) -> None:

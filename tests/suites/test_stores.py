@@ -1,0 +1,531 @@
+"""One suite for every `monitor.ledger.Store`; below it, what holds only for a file."""
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.decision import Action, Outcome
+from monitor.key import KeyRef, KeyState
+from monitor.ledger import Baseline, Claim, Origin, Store, StoreError
+from monitor.stores.memory import MemoryStore
+from monitor.stores.sqlite import SqliteStore
+
+START = 1_800_000_000.0
+KEY = KeyRef("111122223333", "eu-west-1", "1234abcd-12ab-34cd-56ef-1234567890ab")
+ACTION = Action(
+    "restore_key",
+    Outcome.DONE,
+    "CancelKeyDeletion, EnableKey; verified Enabled",
+    ("CancelKeyDeletion", "EnableKey"),
+    finished_at=START + 0.25,
+)
+
+
+class Clock:
+    """Wall time that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
+) -> AsyncIterator[Store]:
+    opened: Store
+    if request.param == "memory":
+        opened = MemoryStore(clock)
+    else:
+        opened = await SqliteStore.open(tmp_path / "state.db", clock)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(autouse=True)
+async def _threads_end() -> AsyncIterator[None]:
+    """After a connect that failed aiosqlite does not wait for its thread, which needs the loop."""
+    yield
+    async with asyncio.timeout(5):
+        while any("_connection_worker" in thread.name for thread in threading.enumerate()):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+# -- leases
+
+
+async def test_one_owner_at_a_time(store: Store) -> None:
+    assert (await store.claim("a", owner="one", seconds=60)).claim is Claim.GRANTED
+    grant = await store.claim("a", owner="two", seconds=60)
+    assert (grant.claim, grant.until, grant.action) == (Claim.BUSY, START + 60, None)
+    assert (await store.claim("b", owner="two", seconds=60)).claim is Claim.GRANTED
+
+
+async def test_an_owner_does_not_get_twice_what_it_holds(store: Store) -> None:
+    await store.claim("a", owner="one", seconds=60)
+    assert (await store.claim("a", owner="one", seconds=600)).claim is Claim.BUSY
+    assert (await store.claim("a", owner="two", seconds=1)).until == START + 60
+
+
+async def test_a_lease_runs_out(store: Store, clock: Clock) -> None:
+    await store.claim("a", owner="one", seconds=60)
+    clock.time += 59.5
+    assert (await store.claim("a", owner="two", seconds=60)).claim is Claim.BUSY
+    clock.time += 0.5
+    assert (await store.claim("a", owner="two", seconds=60)).claim is Claim.GRANTED
+    assert (await store.claim("a", owner="one", seconds=60)).until == START + 120
+
+
+async def test_what_is_given_back_is_free(store: Store) -> None:
+    await store.claim("a", owner="one", seconds=60)
+    await store.release("a", owner="one")
+    assert (await store.claim("a", owner="two", seconds=60)).claim is Claim.GRANTED
+
+
+async def test_only_the_owner_gives_back(store: Store, clock: Clock) -> None:
+    await store.release("a", owner="one")  # nobody's: nothing happens
+    await store.claim("a", owner="one", seconds=60)
+    await store.release("a", owner="two")
+    assert (await store.claim("a", owner="two", seconds=60)).claim is Claim.BUSY
+    clock.time += 60
+    await store.claim("a", owner="two", seconds=60)
+    await store.release("a", owner="one")  # too late: it is another's by now
+    assert (await store.claim("a", owner="three", seconds=60)).claim is Claim.BUSY
+
+
+async def test_what_is_done_stays_done(store: Store, clock: Clock) -> None:
+    await store.claim("a", owner="one", seconds=60)
+    await store.finish("a", owner="one", action=ACTION)
+    await store.release("a", owner="one")
+    for wait in (0, 60, 10 * 86400):
+        clock.time += wait
+        grant = await store.claim("a", owner="two", seconds=60)
+        assert (grant.claim, grant.action) == (Claim.DONE, ACTION)
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+async def test_every_outcome_comes_back_as_it_was(store: Store, outcome: Outcome) -> None:
+    action = Action("sns", outcome, "quotes ' and \" and \u2028 and \x00 and 🔑", (), 0.1 + 0.2)
+    await store.finish("a", owner="one", action=action)
+    assert (await store.claim("a", owner="two", seconds=60)).action == action
+
+
+async def test_late_but_done(store: Store, clock: Clock) -> None:
+    """The lease ran out under the work, and another took it: the effect is there all the same."""
+    await store.claim("a", owner="one", seconds=60)
+    clock.time += 61
+    await store.claim("a", owner="two", seconds=60)
+    await store.finish("a", owner="one", action=ACTION)
+    assert (await store.claim("a", owner="three", seconds=60)).claim is Claim.DONE
+    await store.release("a", owner="two")
+    assert (await store.claim("a", owner="three", seconds=60)).claim is Claim.DONE
+
+
+async def test_done_without_a_lease(store: Store) -> None:
+    await store.finish("a", owner="one", action=ACTION)
+    await store.finish("a", owner="two", action=replace(ACTION, detail="again"))
+    grant = await store.claim("a", owner="three", seconds=60)
+    assert grant.claim is Claim.DONE
+    assert grant.action == replace(ACTION, detail="again")
+
+
+@pytest.mark.parametrize("name", ["", "'; DROP TABLE action; --", "key|arn:aws:kms", "ü" * 500])
+async def test_any_name(store: Store, name: str) -> None:
+    assert (await store.claim(name, owner="", seconds=60)).claim is Claim.GRANTED
+    assert (await store.claim(name, owner="", seconds=60)).claim is Claim.BUSY
+    await store.release(name, owner="")
+    await store.release(name, owner="")
+    assert (await store.claim(name, owner="", seconds=60)).claim is Claim.GRANTED
+
+
+async def test_many_tasks_ask_at_once(store: Store) -> None:
+    grants = await asyncio.gather(
+        *(store.claim("a", owner=str(number), seconds=60) for number in range(50))
+    )
+    assert sorted(grant.claim for grant in grants) == [Claim.BUSY] * 49 + [Claim.GRANTED]
+
+
+async def test_what_was_finished_long_ago_is_forgotten(store: Store, clock: Clock) -> None:
+    await store.finish("old", owner="one", action=ACTION)
+    clock.time += 100
+    await store.finish("new", owner="one", action=ACTION)
+    await store.claim("held", owner="one", seconds=1000)
+    await store.advance(Baseline(KEY, KeyState.ENABLED, START, Origin.SEEN))
+    assert await store.prune(START) == 0
+    assert await store.prune(START + 100) == 1
+    assert (await store.claim("old", owner="two", seconds=60)).claim is Claim.GRANTED
+    assert (await store.claim("new", owner="two", seconds=60)).claim is Claim.DONE
+    assert (await store.claim("held", owner="two", seconds=60)).claim is Claim.BUSY
+    assert await store.baseline(KEY) is not None
+
+
+async def test_leases_that_nobody_gave_back_are_forgotten(store: Store, clock: Clock) -> None:
+    """A process that was killed leaves its leases; they must not pile up for ever."""
+    await store.claim("left", owner="one", seconds=60)
+    clock.time += 100
+    await store.claim("held", owner="one", seconds=60)
+    assert await store.prune(START + 100) == 1
+    assert (await store.claim("held", owner="two", seconds=60)).claim is Claim.BUSY
+
+
+async def test_it_can_be_used(store: Store) -> None:
+    await store.check()
+
+
+# -- baselines
+
+
+def enabled(as_of: float, origin: Origin = Origin.ACCEPTED, **more: float) -> Baseline:
+    return Baseline(KEY, KeyState.ENABLED, as_of, origin, **more)
+
+
+def disabled(as_of: float, origin: Origin = Origin.ACCEPTED, **more: float) -> Baseline:
+    return Baseline(KEY, KeyState.DISABLED, as_of, origin, **more)
+
+
+async def test_a_baseline_comes_back_as_it_was(store: Store) -> None:
+    assert await store.baseline(KEY) is None
+    for number, state in enumerate(KeyState):
+        key = replace(KEY, key_id=f"mrk-{number}", partition="aws-cn")
+        written = Baseline(key, state, START + 0.125, Origin.ACCEPTED, damaged_at=START + 0.5)
+        assert await store.advance(written)
+        assert await store.baseline(key) == written
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(KEY, account="444455556666"),
+        replace(KEY, region="us-east-1"),
+        replace(KEY, key_id="other"),
+        replace(KEY, partition="aws-cn"),
+    ],
+)
+async def test_each_key_has_its_own(store: Store, other: KeyRef) -> None:
+    await store.advance(enabled(START))
+    assert await store.baseline(other) is None
+    await store.note_damage(other, START + 5)
+    assert await store.baseline(KEY) == enabled(START)
+
+
+async def test_the_later_change_stands(store: Store) -> None:
+    assert await store.advance(enabled(START + 10))
+    assert not await store.advance(disabled(START + 9))
+    assert await store.baseline(KEY) == enabled(START + 10)
+    assert await store.advance(disabled(START + 11))
+    assert await store.baseline(KEY) == disabled(START + 11)
+
+
+async def test_of_two_in_one_second_the_later_call_wins_only_with_tie(store: Store) -> None:
+    await store.advance(enabled(START))
+    assert not await store.advance(disabled(START))
+    assert await store.baseline(KEY) == enabled(START)
+    assert await store.advance(disabled(START), tie=True)
+    assert await store.baseline(KEY) == disabled(START)
+    assert not await store.advance(enabled(START - 1), tie=True)
+
+
+@pytest.mark.parametrize("known", list(Origin))
+@pytest.mark.parametrize("later", [-1, 0, 1])
+@pytest.mark.parametrize("tie", [False, True])
+async def test_a_first_sight_never_replaces(
+    store: Store, known: Origin, later: float, tie: bool
+) -> None:
+    first = enabled(START, known)
+    assert await store.advance(first)
+    assert not await store.advance(disabled(START + later, Origin.SEEN), tie=tie)
+    assert await store.baseline(KEY) == first
+
+
+async def test_an_accepted_change_replaces_a_first_sight(store: Store) -> None:
+    await store.advance(enabled(START, Origin.SEEN))
+    assert not await store.advance(disabled(START))
+    assert await store.advance(disabled(START + 1))
+    assert await store.baseline(KEY) == disabled(START + 1)
+
+
+async def test_the_latest_damage_is_kept(store: Store) -> None:
+    await store.note_damage(KEY, START)  # no baseline: nothing to note it on
+    assert await store.baseline(KEY) is None
+    await store.advance(enabled(START))
+    for at, kept in ((5, 5), (3, 5), (5, 5), (8, 8)):
+        await store.note_damage(KEY, START + at)
+        assert await store.baseline(KEY) == enabled(START, damaged_at=START + kept)
+
+
+async def test_a_new_baseline_keeps_the_damage(store: Store) -> None:
+    await store.advance(enabled(START))
+    await store.note_damage(KEY, START + 5)
+    assert await store.advance(disabled(START + 1))
+    assert await store.baseline(KEY) == disabled(START + 1, damaged_at=START + 5)
+
+
+async def test_any_order_of_changes_ends_at_the_latest(store: Store) -> None:
+    dice = random.Random(1)
+    changes = [enabled(START + n) if n % 2 else disabled(START + n) for n in range(20)]
+    for number in range(10):
+        key = replace(KEY, key_id=str(number))
+        shuffled = dice.sample(changes, len(changes))
+        await asyncio.gather(*(store.advance(replace(one, key=key)) for one in shuffled))
+        assert await store.baseline(key) == replace(changes[-1], key=key)
+
+
+# -- a file
+
+
+async def test_two_connections_on_one_file_grant_once(tmp_path: Path, clock: Clock) -> None:
+    async with AsyncExitStack() as stack:
+        stores = []
+        for _ in range(2):
+            store = await SqliteStore.open(tmp_path / "state.db", clock)
+            stack.push_async_callback(store.close)
+            stores.append(store)
+        for number in range(200):
+            name = f"action {number}"
+            grants = await asyncio.gather(
+                *(store.claim(name, owner=str(id(store)), seconds=60) for store in stores)
+            )
+            assert sorted(one.claim for one in grants) == [Claim.BUSY, Claim.GRANTED]
+        winner, loser = stores
+        await winner.finish("action 0", owner=str(id(winner)), action=ACTION)
+        assert (await loser.claim("action 0", owner="x", seconds=60)).action == ACTION
+
+
+async def test_a_new_file_opened_by_many_at_once(tmp_path: Path, clock: Clock) -> None:
+    stores = await asyncio.gather(
+        *(SqliteStore.open(tmp_path / "state.db", clock) for _ in range(8))
+    )
+    for number, store in enumerate(stores):
+        await store.finish(str(number), owner="one", action=ACTION)
+    for store in stores:
+        await store.close()
+
+
+async def test_it_outlives_the_process(tmp_path: Path, clock: Clock) -> None:
+    store = await SqliteStore.open(tmp_path / "state.db", clock)
+    await store.finish("done", owner="one", action=ACTION)
+    await store.claim("held", owner="one", seconds=60)
+    await store.advance(enabled(START))
+    await store.close()
+    store = await SqliteStore.open(tmp_path / "state.db", clock)
+    assert (await store.claim("done", owner="two", seconds=60)).action == ACTION
+    assert (await store.claim("held", owner="two", seconds=60)).claim is Claim.BUSY
+    assert await store.baseline(KEY) == enabled(START)
+    await store.close()
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from monitor.clock import SystemClock
+from monitor.decision import Action, Outcome
+from monitor.stores.sqlite import SqliteStore
+
+async def write(store, lane):
+    number = 0
+    while True:
+        name = f"{lane}-{number}"
+        await store.claim(name, owner="writer", seconds=60)
+        await store.finish(name, owner="writer", action=Action("sns", Outcome.DONE, name))
+        print(name, flush=True)
+        number += 1
+
+async def main():
+    store = await SqliteStore.open(Path(sys.argv[1]), SystemClock())
+    await asyncio.gather(*(write(store, lane) for lane in range(4)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("after", [1, 40, 150])
+async def test_what_was_finished_outlives_a_kill(tmp_path: Path, clock: Clock, after: int) -> None:
+    path = tmp_path / "state.db"
+    writer = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WRITER, str(path), stdout=asyncio.subprocess.PIPE
+    )
+    assert writer.stdout is not None
+    said = [await writer.stdout.readline() for _ in range(after)]
+    writer.kill()
+    said += (await writer.stdout.read()).splitlines(keepends=True)
+    assert await writer.wait() == -signal.SIGKILL
+    names = [line.decode().strip() for line in said if line.endswith(b"\n")]
+    assert len(names) >= after
+    store = await SqliteStore.open(path, clock)
+    for name in names:
+        grant = await store.claim(name, owner="reader", seconds=60)
+        assert grant.action == Action("sns", Outcome.DONE, name)
+    await store.close()
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def files_in(directory: Path) -> list[Path]:
+    return list(directory.iterdir())
+
+
+async def test_for_our_eyes_only(tmp_path: Path, clock: Clock) -> None:
+    before = os.umask(0)
+    try:
+        store = await SqliteStore.open(tmp_path / "state.db", clock)
+        await store.finish("a", owner="one", action=ACTION)
+        modes = {one.name: one.stat().st_mode & 0o777 for one in files_in(tmp_path)}
+        await store.close()
+    finally:
+        os.umask(before)
+    assert modes == {"state.db": 0o600, "state.db-wal": 0o600, "state.db-shm": 0o600}
+
+
+@contextmanager
+def no_privileges() -> Iterator[None]:
+    """Root may write everywhere: for a while be somebody else."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A directory that everybody may enter, which pytest's are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+        Path(name).chmod(0o700)
+
+
+async def test_a_read_only_directory(elsewhere: Path, clock: Clock) -> None:
+    os.chmod(elsewhere, 0o555)  # noqa: PTH101
+    path = elsewhere / "state.db"
+    with no_privileges(), pytest.raises(StoreError, match=r"cannot open the store .*state\.db: "):
+        await SqliteStore.open(path, clock)
+    assert not path.exists()
+
+
+async def test_a_directory_that_became_read_only(elsewhere: Path, clock: Clock) -> None:
+    path = elsewhere / "state.db"
+    with no_privileges():
+        await (await SqliteStore.open(path, clock)).close()
+    os.chmod(elsewhere, 0o555)  # noqa: PTH101
+    with no_privileges(), pytest.raises(StoreError, match=r"cannot use the store .*state\.db: "):
+        await SqliteStore.open(path, clock)
+
+
+async def test_a_missing_directory(tmp_path: Path, clock: Clock) -> None:
+    with pytest.raises(StoreError, match=r"cannot open the store .*none/state\.db: .*No such file"):
+        await SqliteStore.open(tmp_path / "none" / "state.db", clock)
+
+
+async def test_a_directory_instead_of_a_file(tmp_path: Path, clock: Clock) -> None:
+    with pytest.raises(StoreError, match="cannot open the store"):
+        await SqliteStore.open(tmp_path, clock)
+
+
+async def test_a_file_of_something_else(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"mode: enforce\n" * 500)
+    with pytest.raises(StoreError, match=r"cannot use the store .*state\.db: .*not a database"):
+        await SqliteStore.open(path, clock)
+    assert path.read_bytes() == b"mode: enforce\n" * 500  # perhaps it is needed by somebody
+
+
+async def test_a_damaged_file(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "state.db"
+    store = await SqliteStore.open(path, clock)
+    for number in range(200):
+        await store.finish(str(number), owner="one", action=ACTION)
+    await store.close()
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+
+    async def use() -> None:
+        store = await SqliteStore.open(path, clock)
+        try:
+            await store.claim("7", owner="two", seconds=60)
+        finally:
+            await store.close()
+
+    with pytest.raises(StoreError, match="malformed"):
+        await use()
+
+
+async def test_a_file_of_a_newer_version(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "state.db"
+    await (await SqliteStore.open(path, clock)).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match=r"newer kms-monitor \(version 99\)"):
+        await SqliteStore.open(path, clock)
+
+
+async def test_a_record_that_only_a_newer_version_can_read(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "state.db"
+    store = await SqliteStore.open(path, clock)
+    await store.finish("a", owner="one", action=ACTION)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute('UPDATE action SET record = \'{"outcome": "new"}\'')
+        database.commit()
+    with pytest.raises(StoreError):
+        await store.claim("a", owner="two", seconds=60)
+    await store.close()
+
+
+async def test_a_store_that_is_closed(tmp_path: Path, clock: Clock) -> None:
+    store = await SqliteStore.open(tmp_path / "state.db", clock)
+    await store.close()
+    for call in (
+        store.claim("a", owner="one", seconds=60),
+        store.finish("a", owner="one", action=ACTION),
+        store.release("a", owner="one"),
+        store.baseline(KEY),
+        store.advance(enabled(START)),
+        store.note_damage(KEY, START),
+        store.check(),
+        store.prune(START),
+    ):
+        with pytest.raises(StoreError):
+            await call
+
+
+async def test_a_file_that_somebody_else_locks(tmp_path: Path, clock: Clock) -> None:
+    """Waited for, and then an error of ours: a repair goes on without the store."""
+    path = tmp_path / "state.db"
+    store = await SqliteStore.open(path, clock)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(store.claim("a", owner="one", seconds=60))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        other.execute("COMMIT")
+        assert (await waiting).claim is Claim.GRANTED
+        await store.database.execute("PRAGMA busy_timeout = 50")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked"):
+            await store.claim("b", owner="one", seconds=60)
+        other.execute("ROLLBACK")
+    await store.close()
