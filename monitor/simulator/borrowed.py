@@ -129,10 +129,10 @@ class Borrowed:
         """Count the messages of a queue that could be received now."""
         return await self._in_thread(lambda: len(_queue(queue_arn).messages))
 
-    async def move_messages(self, queue_arn: str, target_arn: str, most: int) -> int | None:
-        """Move messages out of a dead-letter queue as new ones; how many there were to move.
+    async def move_messages(self, queue_arn: str, target_arn: str, most: int) -> tuple[int, bool]:
+        """Move messages out of a dead-letter queue as new ones; how many were moved.
 
-        Without a target they go to where they came from; None if one did not come from a queue.
+        Without a target they go to where they came from. False: one did not come from a queue.
         """
         moved = await self._in_thread(_move_messages, queue_arn, target_arn, most)
         self._wake_polls()
@@ -222,12 +222,12 @@ def _dead_letter_sources(arn: str) -> list[str] | None:
     return [str(one.queue_arn) for one in sources]
 
 
-def _move_messages(arn: str, target_arn: str, most: int) -> int | None:
+def _move_messages(arn: str, target_arn: str, most: int) -> tuple[int, bool]:
     _, _, _, region, account, _ = arn.split(":", 5)
     queue = _queue(arn)
     sources = [_queue(one) for one in _dead_letter_sources(arn) or ()]
-    moved = queue.messages[:most]
-    for message in moved:
+    messages = queue.messages[:most]
+    for moved, message in enumerate(messages):
         # moto does not note where a message died, but only in its own queue is it received so often.
         came_from = (
             one.queue_arn
@@ -236,7 +236,7 @@ def _move_messages(arn: str, target_arn: str, most: int) -> int | None:
         )
         target = target_arn or next(came_from, None)
         if target is None:
-            return None
+            return moved, False
         sqs_backends[account][region].send_message(
             target.rpartition(":")[2],
             message.body,
@@ -247,7 +247,7 @@ def _move_messages(arn: str, target_arn: str, most: int) -> int | None:
         )
         queue._messages.remove(message)  # noqa: SLF001 - moto deletes only what was received
         queue.pending_messages.discard(message)
-    return len(moved)
+    return len(messages), True
 
 
 def _moto_request(request: Incoming, extra: dict[str, str]) -> Request:

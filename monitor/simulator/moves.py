@@ -179,11 +179,11 @@ class Moves:
                 break
             # No more than there were at the start, or one that dies again would go in circles.
             most = min(most, move.to_move - move.moved)
-            moved = await self._lent.move_messages(move.source, move.destination, most)
-            if moved is None:
+            moved, well = await self._lent.move_messages(move.source, move.destination, most)
+            move.moved += moved
+            if not well:
                 move.status, move.failure = "FAILED", "CouldNotDetermineMessageSource"
                 return
-            move.moved += moved
             if move.status == "RUNNING" and (moved < most or move.moved >= move.to_move):
                 move.status = "COMPLETED"
                 return

@@ -108,10 +108,12 @@ async def test_one_at_a_time_with_a_rate_until_it_is_cancelled(site: Site) -> No
 
 async def test_message_that_never_was_in_a_queue_needs_a_destination(site: Site) -> None:
     sqs = await site.client("sqs")
+    await bury(site, "one")
     await sqs.send_message(QueueUrl=site.sim.dlq_url, MessageBody="from EventBridge")
     await sqs.start_message_move_task(SourceArn=DLQ_ARN)
     failed = await task(site, "FAILED")
     assert failed["FailureReason"] == "CouldNotDetermineMessageSource"
+    assert failed["ApproximateNumberOfMessagesMoved"] == 1
     await sqs.start_message_move_task(SourceArn=DLQ_ARN, DestinationArn=QUEUE_ARN)
     await task(site, "COMPLETED")
     found = (await sqs.list_message_move_tasks(SourceArn=DLQ_ARN, MaxResults=10))["Results"]
