@@ -17,6 +17,7 @@ from rich.table import Table
 
 from monitor import plugins
 from monitor.demo.command import demo
+from monitor.dlq.command import dlq
 from monitor.errors import SettingsError
 from monitor.simulator.command import simulate
 
@@ -38,6 +39,7 @@ app.command()(simulate)
 app.command(epilog="Example: kms-monitor demo --stay")(demo)
 generate = typer.Typer(help="Write files that are made from the code.", no_args_is_help=True)
 app.add_typer(generate, name="generate")
+app.add_typer(dlq, name="dlq")
 
 ConfigOption = Annotated[
     Path,

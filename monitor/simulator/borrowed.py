@@ -121,6 +121,23 @@ class Borrowed:
         self._wake_polls()
         return done
 
+    async def dead_letter_sources(self, queue_arn: str) -> list[str] | None:
+        """List the queues whose dead-letter queue this is; None if there is no such queue."""
+        return await self._in_thread(_dead_letter_sources, queue_arn)
+
+    async def waiting(self, queue_arn: str) -> int:
+        """Count the messages of a queue that could be received now."""
+        return await self._in_thread(lambda: len(_queue(queue_arn).messages))
+
+    async def move_messages(self, queue_arn: str, target_arn: str, most: int) -> tuple[int, bool]:
+        """Move messages out of a dead-letter queue as new ones; how many were moved.
+
+        Without a target they go to where they came from. False: one did not come from a queue.
+        """
+        moved = await self._in_thread(_move_messages, queue_arn, target_arn, most)
+        self._wake_polls()
+        return moved
+
     async def create_queue(self, account: str, region: str, name: str, **attributes: str) -> str:
         """Make a queue and return its ARN."""
         queue = await self._in_thread(
@@ -190,6 +207,47 @@ def outcome_of(question: Question, answer: Outgoing) -> dict[str, Any]:
     )
     parsed.pop("ResponseMetadata", None)
     return parsed
+
+
+def _queue(arn: str) -> Any:
+    _, _, _, region, account, name = arn.split(":", 5)
+    return sqs_backends[account][region].queues.get(name)
+
+
+def _dead_letter_sources(arn: str) -> list[str] | None:
+    _, _, _, region, account, name = arn.split(":", 5)
+    if _queue(arn) is None:
+        return None
+    sources = sqs_backends[account][region].list_dead_letter_source_queues(name)
+    return [str(one.queue_arn) for one in sources]
+
+
+def _move_messages(arn: str, target_arn: str, most: int) -> tuple[int, bool]:
+    _, _, _, region, account, _ = arn.split(":", 5)
+    queue = _queue(arn)
+    sources = [_queue(one) for one in _dead_letter_sources(arn) or ()]
+    messages = queue.messages[:most]
+    for moved, message in enumerate(messages):
+        # moto does not note where a message died, but only in its own queue is it received so often.
+        came_from = (
+            one.queue_arn
+            for one in sources
+            if message.approximate_receive_count >= one.redrive_policy["maxReceiveCount"]
+        )
+        target = target_arn or next(came_from, None)
+        if target is None:
+            return moved, False
+        sqs_backends[account][region].send_message(
+            target.rpartition(":")[2],
+            message.body,
+            message_attributes=message.message_attributes,
+            deduplication_id=message.deduplication_id,
+            group_id=message.group_id,
+            system_attributes=message.system_attributes,
+        )
+        queue._messages.remove(message)  # noqa: SLF001 - moto deletes only what was received
+        queue.pending_messages.discard(message)
+    return len(messages), True
 
 
 def _moto_request(request: Incoming, extra: dict[str, str]) -> Request:

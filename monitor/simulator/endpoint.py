@@ -11,6 +11,7 @@ from monitor.simulator.cloudtrail import CloudTrail
 from monitor.simulator.deny import DenyRule
 from monitor.simulator.identity import Identities
 from monitor.simulator.kms import Kms
+from monitor.simulator.moves import Moves
 from monitor.simulator.recorder import Recorder
 from monitor.simulator.records import Call
 from monitor.simulator.wire import Incoming, Outgoing, Parameters, Scope
@@ -78,6 +79,7 @@ class Endpoint:
         kms: Kms,
         own: dict[str, OwnService],
         lent: Borrowed,
+        moves: Moves,
         cloudtrail: CloudTrail,
         identities: Identities,
         recorder: Recorder,
@@ -88,6 +90,7 @@ class Endpoint:
         self._kms = kms
         self._own: dict[str, OwnService] = {**own, "kms": kms}
         self._lent = lent
+        self._moves = moves
         self._cloudtrail = cloudtrail
         self._identities = identities
         self._recorder = recorder
@@ -166,9 +169,10 @@ class Endpoint:
                 self._recorder.take(call, refusal, watched)
             raise
         try:
-            answer = await self._lent.call(
-                request, account=caller.account, long_poll=question.operation == "ReceiveMessage"
-            )
+            answer = await self._moves.answer(question, caller, scope, request_id)
+            if answer is None:
+                receives = question.operation == "ReceiveMessage"
+                answer = await self._lent.call(request, account=caller.account, long_poll=receives)
         except NotImplementedError as error:
             raise Refusal(
                 "UnsupportedOperation",

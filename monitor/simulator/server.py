@@ -28,6 +28,7 @@ from monitor.simulator.haste import moto_in_haste
 from monitor.simulator.hop import Hop, Road
 from monitor.simulator.identity import Identities
 from monitor.simulator.kms import Kms
+from monitor.simulator.moves import Moves
 from monitor.simulator.recorder import Recorder
 from monitor.simulator.sts import Sts
 from monitor.simulator.wire import Incoming
@@ -59,6 +60,8 @@ class Knobs(msgspec.Struct, kw_only=True):
     """Factor on KMS's request quotas; None for no throttling."""
     history_delay_seconds: float = 0.0
     """How long until LookupEvents shows an event."""
+    move_tasks: bool = True
+    """Whether SQS moves dead messages itself (StartMessageMoveTask); not every AWS does."""
     external_id: str = ""
     """ExternalId that AssumeRole into another account must bring; empty for none."""
 
@@ -108,6 +111,7 @@ class Simulator:
                 accounts=self.accounts,
                 regions=self.regions,
             )
+            stack.push_async_callback(self._moves.close)
             stack.push_async_callback(self._end_tasks)
             self._tasks = [
                 asyncio.create_task(self._hop.run(), name="simulator carries events to targets"),
@@ -142,6 +146,7 @@ class Simulator:
         self._recorder = Recorder(
             self.cloudtrail, self._hop, self.identities, rng=self._dice("recorder")
         )
+        self._moves = Moves(self._lent, now=self._now)
         self._endpoint = Endpoint(
             kms=self.kms,
             own={
@@ -150,6 +155,7 @@ class Simulator:
                 "sts": Sts(self.identities),
             },
             lent=self._lent,
+            moves=self._moves,
             cloudtrail=self.cloudtrail,
             identities=self.identities,
             recorder=self._recorder,
@@ -235,6 +241,7 @@ class Simulator:
         self.kms.quota_scale = knobs.quota_scale
         self.cloudtrail.history.delay_seconds = knobs.history_delay_seconds
         self.identities.external_id = knobs.external_id
+        self._moves.there = knobs.move_tasks
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:
