@@ -67,6 +67,8 @@ class Consumer:
         self.paused_until = 0.0
         self.stopping = asyncio.Event()
         self.bulk: set[asyncio.Task[None]] = set()
+        self.starting = False
+        """Whether another poller was called for and has not begun yet: until then it counts."""
 
     def stop(self) -> None:
         """Take nothing more; `run` ends when what is in flight is settled.
@@ -90,12 +92,14 @@ class Consumer:
 
     async def poll(self, tasks: asyncio.TaskGroup) -> None:
         """One poller; it calls for another when there is more than it can take."""
+        self.starting = False
         async for delivery in self.source.deliveries():
             name = f"handle delivery {delivery.delivery_id} of {self.source.name}"
             tasks.create_task(self.handle(delivery), name=name)
-            if self.source.wants_another_poller():
+            if not self.starting and self.source.wants_another_poller():
+                self.starting = True
                 tasks.create_task(self.poll(tasks), name=f"poll {self.source.name} as well")
-                await asyncio.sleep(0)  # let it begin, so that it counts before the next is asked
+                await asyncio.sleep(0)
             await self.pause_if_poisoned()
 
     async def handle(self, delivery: Delivery) -> None:
@@ -123,14 +127,17 @@ class Consumer:
         task.add_done_callback(self.bulk.discard)
 
     async def pause_if_poisoned(self) -> None:
-        if len(self.rejected) < ENOUGH or sum(self.rejected) * 2 <= len(self.rejected):
-            return
-        self.log.error("most deliveries are unreadable; pausing", seconds=PAUSE)
-        self.paused_until = self.clock.monotonic() + PAUSE
-        self.metrics.paused.set(1)
-        self.rejected.clear()
+        """Every poller pauses, whichever of them noticed."""
+        now = self.clock.monotonic()
+        if now >= self.paused_until:
+            if len(self.rejected) < ENOUGH or sum(self.rejected) * 2 <= len(self.rejected):
+                return
+            self.log.error("most deliveries are unreadable; pausing", seconds=PAUSE)
+            self.paused_until = now + PAUSE
+            self.metrics.paused.set(1)
+            self.rejected.clear()
         try:
-            async with asyncio.timeout(PAUSE):
+            async with asyncio.timeout(self.paused_until - now):
                 await self.stopping.wait()
         except TimeoutError:
             self.metrics.paused.set(0)

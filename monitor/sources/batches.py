@@ -69,7 +69,7 @@ class Batches:
             await self.any.wait()
             if len(self.waiting) < LARGEST:
                 await asyncio.sleep(LINGER)
-            waiting, self.waiting = self.waiting, []
+            waiting, self.waiting = latest(self.waiting), []
             self.any.clear()
             # What is still to be hidden goes first: after its deletion that would be an error.
             for deletes in (False, True):
@@ -133,3 +133,15 @@ class Batches:
                 ],
             )
         return {int(one["Id"]): one for one in hidden.get("Failed", [])}
+
+
+def latest(waiting: list[Waiting]) -> list[Waiting]:
+    """Of several times to hide one message only the last: who gave it back wins over a heartbeat."""
+    last = {entry.handle: future for entry, future in waiting if entry.hide_for is not None}
+    left = []
+    for entry, future in waiting:
+        if entry.hide_for is None or last[entry.handle] is future:
+            left.append((entry, future))
+        elif not future.done():
+            future.set_result(False)
+    return left

@@ -41,9 +41,9 @@ class HiddenMessages:
     @property
     def room(self) -> int:
         """How many more messages may be received now."""
-        if self.bulk >= self.bulk_limit:
-            return 0
-        return max(0, self.urgent_limit - (len(self.messages) - self.bulk) - self.reserved)
+        urgent = self.urgent_limit - (len(self.messages) - self.bulk)
+        # What is on its way may be of either kind.
+        return max(0, min(urgent, self.bulk_limit - self.bulk) - self.reserved)
 
     async def ask(self) -> int:
         """Wait until there is room, and reserve it; 0 when closed."""

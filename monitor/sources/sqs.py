@@ -194,7 +194,8 @@ class SqsSource:
     async def keep_hidden(self) -> None:
         """Extend the visibility of what is being worked on, at half-life. Ends by cancellation."""
         while True:
-            await asyncio.sleep(self.queue.visibility / 4)
+            # Often enough that one that fails is tried again before the visibility runs out.
+            await asyncio.sleep(self.queue.visibility / 8)
             due = self.hidden.due(self.clock.monotonic(), self.queue.visibility)
             await asyncio.gather(*(self.extend(one, message) for one, message in due.items()))
 
