@@ -156,6 +156,21 @@ async def test_most_being_poison_pauses_and_says_so_and_then_goes_on() -> None:
     await running
 
 
+async def test_all_pollers_pause_not_only_the_one_that_saw_it() -> None:
+    many = [f"slow {number}" for number in range(40)] + [
+        f"poison {number}" for number in range(400)
+    ]
+    world = World(*many, every=0.05, pollers=4)
+    running = asyncio.create_task(world.consumer.run())
+    await asyncio.sleep(10)
+    assert world.consumer.problem()
+    left = len(world.source.bodies)
+    await asyncio.sleep(PAUSE / 2)
+    assert len(world.source.bodies) == left
+    world.consumer.stop()
+    await running
+
+
 @pytest.mark.parametrize(
     "bodies",
     [
