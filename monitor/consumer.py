@@ -127,17 +127,17 @@ class Consumer:
         task.add_done_callback(self.bulk.discard)
 
     async def pause_if_poisoned(self) -> None:
-        """Every poller pauses, whichever of them noticed."""
-        now = self.clock.monotonic()
-        if now >= self.paused_until:
-            if len(self.rejected) < ENOUGH or sum(self.rejected) * 2 <= len(self.rejected):
-                return
+        """Wait while the consumer is paused; every poller comes by here."""
+        if len(self.rejected) >= ENOUGH and sum(self.rejected) * 2 > len(self.rejected):
             self.log.error("most deliveries are unreadable; pausing", seconds=PAUSE)
-            self.paused_until = now + PAUSE
+            self.paused_until = self.clock.monotonic() + PAUSE
             self.metrics.paused.set(1)
             self.rejected.clear()
+        left = self.paused_until - self.clock.monotonic()
+        if left <= 0:
+            return
         try:
-            async with asyncio.timeout(self.paused_until - now):
+            async with asyncio.timeout(left):
                 await self.stopping.wait()
         except TimeoutError:
             self.metrics.paused.set(0)

@@ -1,0 +1,219 @@
+"""Carrying out a decision: repair before telling, each finished action once, nothing escapes.
+
+In scope: `monitor.response` over `MemoryStore`. Replaced: the responders; time, where one hangs.
+"""
+
+import asyncio
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import BaseModel
+
+from monitor.decision import Action, Decision, Outcome
+from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
+from monitor.ledger import Claim, StoreError
+from monitor.metrics import Metrics
+from monitor.plugins import NoOptions
+from monitor.response import Response
+from monitor.stores.memory import MemoryStore
+from tests.samples import HandClock, LoopClock, decision, finding
+
+DONE = [Outcome.DONE]
+
+
+class Fake:
+    """A responder whose ends are given, one for each time; the last one for ever after."""
+
+    Options: ClassVar[type[BaseModel]] = NoOptions
+
+    def __init__(self, name: str, ends: list[Any] | None = None, *, repairs: bool = False) -> None:
+        self.name = name
+        self.repairs = repairs
+        self.ends = ends or DONE
+        self.seen: list[Decision] = []
+
+    async def respond(self, decision: Decision) -> Action:
+        self.seen.append(decision)
+        end = self.ends[min(len(self.seen), len(self.ends)) - 1]
+        if isinstance(end, Exception):
+            raise end
+        if callable(end):
+            await end()
+        return Action(self.name, end if isinstance(end, Outcome) else Outcome.DONE, "as given")
+
+    async def serve(self) -> None:
+        return
+
+    def problem(self) -> str | None:
+        return None
+
+
+class World:
+    def __init__(self, repair: list[Any] | None = None, tell: list[Any] | None = None) -> None:
+        self.repair, self.tell = Fake("repair", repair, repairs=True), Fake("tell", tell)
+        self.clock: Any = HandClock()
+        self.store = MemoryStore(self.clock)
+        self.metrics = Metrics()
+        self.response = self.replica(self.store)
+
+    def replica(self, store: MemoryStore) -> Response:
+        responders: Any = {"repair": self.repair, "tell": self.tell}
+        return Response(responders, store, self.clock, self.metrics)
+
+    async def carry_out(self, **changes: Any) -> list[Outcome]:
+        made = decision(**({"responders": ("repair", "tell")} | changes))
+        done = (await self.response.carry_out(made)).done
+        assert [one.responder for one in done] == list(made.responders)
+        return [one.outcome for one in done]
+
+    @property
+    def times(self) -> tuple[int, int]:
+        return len(self.repair.seen), len(self.tell.seen)
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"kms_monitor_{name}", labels)
+
+
+async def test_repair_comes_first_and_who_tells_knows_what_became_of_it() -> None:
+    world = World([Outcome.REFUSED])
+    assert await world.carry_out() == [Outcome.REFUSED, Outcome.DONE]
+    assert world.repair.seen[0].done == ()
+    assert [one.outcome for one in world.tell.seen[0].done] == [Outcome.REFUSED]
+
+
+@pytest.mark.parametrize("end", [one for one in Outcome if one.settled])
+async def test_over_redeliveries_nothing_finished_is_repeated(end: Outcome) -> None:
+    world = World([end])
+    for _ in range(3):
+        assert await world.carry_out() == [end, Outcome.DONE]
+    assert world.times == (1, 1)
+    assert world.sample("actions_total", responder="repair", outcome="already") == (
+        3 if end is Outcome.ALREADY else 2
+    )
+
+
+async def test_another_finding_is_another_occasion() -> None:
+    world = World()
+    await world.carry_out()
+    await world.carry_out(finding=finding(event_id="other"))
+    assert world.times == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (Denied("no right"), Outcome.DENIED),
+        (NotWorthRetrying("gone"), Outcome.REFUSED),
+        (WorthRetrying("busy"), Outcome.RETRY),
+        (RuntimeError("hunter2"), Outcome.FAILED),
+        (TimeoutError(), Outcome.RETRY),
+        (StoreError("hunter2"), Outcome.FAILED),
+    ],
+)
+async def test_what_a_responder_throws_becomes_an_outcome_and_the_others_act(
+    error: Exception, outcome: Outcome
+) -> None:
+    world = World([error])
+    assert await world.carry_out() == [outcome, Outcome.DONE]
+    assert "hunter2" not in world.tell.seen[0].done[0].detail
+    await world.carry_out()
+    assert world.times == (1 if outcome.settled else 2, 1)
+    assert world.sample("responder_up", responder="repair") == outcome.settled
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("who", ["repair", "tell"])
+async def test_a_responder_that_hangs_is_ended_and_comes_again(who: str) -> None:
+    hang = [asyncio.Event().wait, Outcome.DONE]
+    world = World(**{who: hang})
+    world.clock = LoopClock()
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    assert sorted(await world.carry_out()) == [Outcome.DONE, Outcome.RETRY]
+    assert loop.time() - before == pytest.approx(150 if who == "repair" else 30)
+    assert await world.carry_out() == [Outcome.DONE, Outcome.DONE]
+
+
+async def test_telling_is_repeated_only_when_the_repair_came_to_another_end() -> None:
+    ends: list[Any] = [WorthRetrying("1"), WorthRetrying("2"), Denied("x"), Outcome.DONE]
+    world = World(ends)
+    told = []
+    for _ in range(6):
+        await world.carry_out()
+        told.append(len(world.tell.seen))
+    assert told == [1, 1, 2, 3, 3, 3]
+    assert [one.done[0].outcome for one in world.tell.seen] == [
+        Outcome.RETRY,
+        Outcome.DENIED,
+        Outcome.DONE,
+    ]
+
+
+async def test_a_telling_that_failed_is_repeated_with_the_whole_story() -> None:
+    world = World(tell=[WorthRetrying("broker away"), Outcome.DONE])
+    assert await world.carry_out() == [Outcome.DONE, Outcome.RETRY]
+    assert await world.carry_out() == [Outcome.DONE, Outcome.DONE]
+    assert world.times == (1, 2)
+    # As it was, not "already": people want to know that it was repaired.
+    assert world.tell.seen[1].done[0].outcome is Outcome.DONE
+
+
+async def test_what_is_being_done_elsewhere_is_not_done_twice() -> None:
+    free = asyncio.Event()
+    world = World([free.wait])
+    first = asyncio.create_task(world.carry_out())
+    await asyncio.sleep(0)
+    assert await world.carry_out(responders=("repair",)) == [Outcome.RETRY]
+    free.set()
+    assert await first == DONE * 2
+    assert world.times == (1, 1)
+
+
+async def test_a_lease_outlives_the_longest_action() -> None:
+    world = World([asyncio.Event().wait])
+    task = asyncio.create_task(world.carry_out())
+    await asyncio.sleep(0)
+    ((_, until),) = world.store.leases.values()
+    assert until - world.clock.now() > 150
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not world.store.leases, "whoever gets the message next would have to wait"
+
+
+def broken(world: World, call: str) -> MemoryStore:
+    store = MemoryStore(world.clock)
+
+    async def fail(*_: object, **__: object) -> Any:
+        raise StoreError("disk full")
+
+    setattr(store, call, fail)
+    return store
+
+
+@pytest.mark.parametrize("call", ["claim", "finish", "release"])
+async def test_the_work_goes_on_without_the_store(call: str) -> None:
+    world = World([WorthRetrying("once"), Outcome.DONE])
+    world.response = world.replica(broken(world, call))
+    assert await world.carry_out() == [Outcome.RETRY, Outcome.DONE]
+    assert (world.sample("store_errors_total", call=call) or 0) >= 1
+
+
+@pytest.mark.parametrize("call", ["finish", "release"])
+async def test_a_lease_that_could_not_be_ended_runs_out(call: str) -> None:
+    world = World([WorthRetrying("once") if call == "release" else Outcome.DONE, Outcome.DONE])
+    world.response = world.replica(broken(world, call))
+    await world.carry_out(responders=("repair",))
+    assert await world.carry_out(responders=("repair",)) == [Outcome.RETRY]
+    world.clock.at += 181
+    assert await world.carry_out(responders=("repair",)) == DONE
+
+
+async def test_done_without_a_word_of_what_it_became_is_done_again() -> None:
+    world = World()
+
+    async def claim(*_: object, **__: object) -> Any:
+        return type("Grant", (), {"claim": Claim.DONE, "action": None})()
+
+    world.store.claim = claim  # type: ignore[method-assign]
+    assert await world.carry_out() == DONE * 2

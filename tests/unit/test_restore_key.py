@@ -1,0 +1,597 @@
+"""Putting keys back: whatever KMS, CloudTrail, the store and other people do meanwhile.
+
+In scope: `monitor.responders.restore_key` and `monitor.repair`, over the real error translation of
+`monitor.aws`. Replaced: KMS and CloudTrail, by scripts; time, by the loop's virtual time.
+"""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import stamina
+import structlog
+from botocore.exceptions import ClientError
+from msgspec.structs import replace
+
+from monitor.aws import Aws
+from monitor.decision import Decision, Outcome, Reason, Verdict
+from monitor.errors import Denied, MonitorError, NotWorthRetrying, WorthRetrying
+from monitor.event import actor_of
+from monitor.finding import Actor, Kind
+from monitor.key import KeyRef, KeyState
+from monitor.ledger import Baseline, Origin, StoreError, key_lease
+from monitor.metrics import Metrics
+from monitor.plugins import Services
+from monitor.responders.restore_key import RestoreKey, RestoreOptions
+from monitor.stores.memory import MemoryStore
+from tests.samples import ACCOUNT, EPOCH, KEY, REGION, LoopClock, decision, event, finding, record
+
+pytestmark = pytest.mark.looptime
+S = KeyState
+BOTH = ["CancelKeyDeletion", "EnableKey"]
+ALICE = actor_of(event())
+DELETION = finding(
+    detector="key_deletion_scheduled",
+    event_name="ScheduleKeyDeletion",
+    caused=S.PENDING_DELETION,
+    actor=ALICE,
+)
+OLD = replace(DELETION, event_time=EPOCH - 3600)
+ENABLED = finding(
+    detector="key_enabled",
+    event_name="EnableKey",
+    kind=Kind.CHANGE,
+    caused=S.ENABLED,
+    actor=ALICE,
+)
+
+
+def refused(code: str, status: int = 400) -> ClientError:
+    answer: Any = {
+        "Error": {"Code": code, "Message": "no"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return ClientError(answer, "Call")
+
+
+class Kms:
+    """KMS as aws-facts 3.1 and 3.2 describe it, for one key; `script` interferes with its calls."""
+
+    def __init__(self, state: str) -> None:
+        self.state: str = state
+        self.manager = "CUSTOMER"
+        self.stale: list[str] = []
+        """What the next reads show instead of the state."""
+        self.script: dict[str, list[Exception | Callable[[], None] | None]] = defaultdict(list)
+        """By call: what happens at the next ones, before KMS does anything."""
+        self.calls: list[str] = []
+        """The writing calls that succeeded."""
+        self.tried: list[str] = []
+        self.at_once = self.most_at_once = 0
+
+    async def asked(self, call: str) -> None:
+        self.tried.append(call)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0.01)
+        self.at_once -= 1
+        if self.script[call]:
+            happens = self.script[call].pop(0)
+            if isinstance(happens, Exception):
+                raise happens
+            if happens is not None:
+                happens()
+
+    async def describe_key(self, KeyId: str) -> dict[str, Any]:  # noqa: N803
+        await self.asked("DescribeKey")
+        state = self.stale.pop(0) if self.stale else self.state
+        if state == "Gone":
+            raise refused("NotFoundException")
+        about = {"KeyState": state, "KeyManager": self.manager, "Arn": KeyId}
+        if state == "PendingDeletion":
+            about["DeletionDate"] = datetime(2026, 12, 1, tzinfo=UTC)  # type: ignore[assignment]
+        return {"KeyMetadata": about}
+
+    async def cancel_key_deletion(self, KeyId: str) -> None:  # noqa: N803
+        await self.asked("CancelKeyDeletion")
+        if self.state not in {"PendingDeletion", "PendingReplicaDeletion"}:
+            raise refused("KMSInvalidStateException")
+        self.state = "Disabled"
+        self.calls.append("CancelKeyDeletion")
+
+    async def enable_key(self, KeyId: str) -> None:  # noqa: N803
+        await self.asked("EnableKey")
+        if self.state not in {"Enabled", "Disabled"}:
+            raise refused("KMSInvalidStateException")
+        self.state = "Enabled"
+        self.calls.append("EnableKey")
+
+    def becomes(self, state: str) -> Callable[[], None]:
+        """Somebody else makes it so."""
+
+        def change() -> None:
+            self.state = state
+
+        return change
+
+
+class History:
+    """CloudTrail's event history."""
+
+    def __init__(self) -> None:
+        self.records: list[str] = []
+        self.asked: list[dict[str, Any]] = []
+
+    async def lookup_events(self, **asked: Any) -> dict[str, Any]:
+        self.asked.append(asked)
+        return {"Events": [{}, *({"CloudTrailEvent": one} for one in self.records)]}
+
+
+class World(Aws):
+    """The one door to AWS, with the scripts behind it, and a responder that uses it."""
+
+    def __init__(self, state: str, **options: float) -> None:
+        super().__init__(Metrics())
+        self.key, self.history = Kms(state), History()
+        self.clock = LoopClock()
+        self.store = MemoryStore(self.clock)
+        self.responder = self.replica(self.store, **options)
+
+    def replica(self, store: Any, **options: float) -> RestoreKey:
+        log: Any = structlog.get_logger("test")
+        services = Services(self, self.clock, store, self.metrics, log, "test")
+        return RestoreKey(RestoreOptions(**options), services)
+
+    async def client(self, service: str, region: str, account: str = "") -> Any:
+        assert (region, account) == (REGION, ACCOUNT)
+        return {"kms": self.key, "cloudtrail": self.history}[service]
+
+    def knows(self, state: KeyState, as_of: float = EPOCH - 7200, **more: Any) -> None:
+        origin = more.pop("origin", Origin.ACCEPTED)
+        self.store.baselines[KEY] = Baseline(KEY, state, as_of, origin, **more)
+
+    async def repair(self, **changes: Any) -> tuple[Outcome, list[str]]:
+        """The outcome of a decision about a deletion, and what was written."""
+        done = await self.responder.respond(decision(**({"finding": DELETION} | changes)))
+        assert list(done.calls) == self.key.calls or done.outcome is Outcome.ALREADY
+        assert not self.store.leases, "a lease was not given back"
+        return done.outcome, self.key.calls
+
+
+@pytest.fixture(autouse=True)
+def _few_tries() -> Iterator[None]:
+    # Stamina looks at the machine's own clock, which does not run in virtual time.
+    with stamina.set_testing(True, attempts=3):
+        yield
+
+
+# -- undo
+
+
+@pytest.mark.parametrize(
+    ("state", "known", "calls", "end"),
+    [
+        ("PendingDeletion", None, BOTH, "Enabled"),
+        ("PendingReplicaDeletion", None, BOTH, "Enabled"),
+        ("Disabled", None, ["EnableKey"], "Enabled"),
+        ("PendingDeletion", S.ENABLED, BOTH, "Enabled"),
+        ("PendingDeletion", S.DISABLED, ["CancelKeyDeletion"], "Disabled"),
+        ("PendingReplicaDeletion", S.DISABLED, ["CancelKeyDeletion"], "Disabled"),
+        # an approved deletion that was cancelled, then scheduled anew by somebody else
+        ("PendingDeletion", S.PENDING_DELETION, ["CancelKeyDeletion"], "Disabled"),
+    ],
+)
+async def test_the_key_goes_back_to_its_prior_state(
+    state: str, known: KeyState | None, calls: list[str], end: str
+) -> None:
+    world = World(state)
+    if known:
+        world.knows(known)
+    assert await world.repair() == (Outcome.DONE, calls)
+    assert world.key.state == end
+    if known:
+        assert world.store.baselines[KEY].damaged_at == DELETION.event_time
+
+
+@pytest.mark.parametrize("state", ["Enabled", "Disabled"])
+async def test_a_key_as_it_should_be_is_read_and_not_written(state: str) -> None:
+    world = World(state)
+    world.knows(S(state), origin=Origin.SEEN)
+    found = await world.responder.respond(decision(OLD))
+    assert found.outcome is Outcome.ALREADY
+    assert world.key.tried == ["DescribeKey"]
+    assert ("as it was when first seen" in found.detail) is (state == "Disabled")
+
+
+async def test_while_the_event_is_young_a_good_state_is_believed_only_if_it_stays() -> None:
+    world = World("PendingDeletion")
+    world.key.stale = ["Enabled"] * 4
+    assert await world.repair() == (Outcome.DONE, BOTH)
+    assert world.clock.now() < EPOCH + 13
+
+    world = World("Enabled")
+    assert await world.repair() == (Outcome.ALREADY, [])
+    assert world.clock.now() >= EPOCH + 10
+
+
+async def test_an_event_of_the_future_is_doubted_no_longer_than_a_fresh_one() -> None:
+    world = World("Enabled")
+    far = replace(DELETION, event_time=EPOCH + 1e9)
+    assert await world.repair(finding=far) == (Outcome.ALREADY, [])
+    assert world.clock.now() < EPOCH + 20
+
+
+async def test_stale_reads_after_the_calls_are_waited_out_without_calling_again() -> None:
+    world = World("PendingDeletion")
+    world.key.script["EnableKey"] = [
+        lambda: world.key.stale.extend(["PendingDeletion", "PendingDeletion", "Disabled"])
+    ]
+    assert await world.repair() == (Outcome.DONE, BOTH)
+    assert world.key.tried.count("EnableKey") == 1
+
+
+async def test_reads_that_stay_stale_beyond_patience_do_no_harm() -> None:
+    world = World("PendingDeletion", settle_seconds=0.2)
+    world.key.script["EnableKey"] = [lambda: world.key.stale.extend(["PendingDeletion"] * 8)]
+    assert await world.repair() == (Outcome.DONE, BOTH)
+    assert world.key.tried.count("CancelKeyDeletion") > 1  # refused by KMS, and understood
+
+
+@pytest.mark.parametrize("call", ["DescribeKey", *BOTH])
+@pytest.mark.parametrize(
+    "error",
+    [
+        refused("ThrottlingException"),
+        refused("KMSInternalException", 500),
+        refused("DependencyTimeoutException"),
+        ConnectionError(),
+    ],
+)
+async def test_what_passes_is_tried_again_at_once(call: str, error: Exception) -> None:
+    world = World("PendingDeletion")
+    world.key.script[call] = [error, error]
+    assert await world.repair() == (Outcome.DONE, BOTH)
+
+
+@pytest.mark.parametrize("call", ["DescribeKey", *BOTH])
+async def test_what_does_not_pass_in_time_is_worth_another_delivery(call: str) -> None:
+    world = World("PendingDeletion")
+    world.key.script[call] = [refused("ThrottlingException")] * 3
+    with pytest.raises(WorthRetrying) as caught:
+        await world.repair()
+    assert ("after CancelKeyDeletion succeeded" in str(caught.value)) is (call == "EnableKey")
+    before, world.key.calls = world.key.calls, []
+    outcome, after = await world.repair()  # redelivered
+    assert (outcome, before + after) == (Outcome.DONE, BOTH)
+
+
+@pytest.mark.parametrize(
+    ("call", "meanwhile", "outcome", "calls"),
+    [
+        # somebody else repairs, wholly or by half
+        ("CancelKeyDeletion", "Enabled", Outcome.ALREADY, []),
+        ("CancelKeyDeletion", "Disabled", Outcome.DONE, ["EnableKey"]),
+        ("EnableKey", "Enabled", Outcome.DONE, BOTH),
+        # somebody else attacks again
+        ("EnableKey", "PendingDeletion", Outcome.DONE, ["CancelKeyDeletion", *BOTH]),
+        ("EnableKey", "Disabled", Outcome.DONE, BOTH),
+    ],
+)
+async def test_somebody_changes_the_key_in_the_middle(
+    call: str, meanwhile: str, outcome: Outcome, calls: list[str]
+) -> None:
+    world = World("PendingDeletion")
+    world.key.script[call] = [world.key.becomes(meanwhile)]
+    assert await world.repair() == (outcome, calls)
+    assert world.key.state == "Enabled"
+
+
+@pytest.mark.parametrize("call", BOTH)
+async def test_an_invalid_state_that_is_only_kms_being_behind_is_tried_again(call: str) -> None:
+    world = World("PendingDeletion")
+    world.key.script[call] = [refused("KMSInvalidStateException")] * 3
+    assert await world.repair() == (Outcome.DONE, BOTH)
+
+
+async def test_against_somebody_who_never_tires_we_stop_and_come_back() -> None:
+    world = World("PendingDeletion")
+    world.key.script["EnableKey"] = [world.key.becomes("PendingDeletion")] * 50
+    with pytest.raises(WorthRetrying, match="still PendingDeletion"):
+        await world.repair()
+    assert len(world.key.tried) < 40
+    assert not world.store.leases
+
+
+async def test_denied_after_half_a_repair_tells_which_half() -> None:
+    world = World("PendingDeletion")
+    world.key.script["EnableKey"] = [refused("AccessDeniedException")]
+    with pytest.raises(Denied, match="after CancelKeyDeletion succeeded") as caught:
+        await world.repair()
+    assert caught.value.code == "AccessDeniedException"
+    assert world.key.state == "Disabled"
+    assert not world.store.leases
+
+
+@pytest.mark.parametrize("call", ["DescribeKey", "CancelKeyDeletion"])
+async def test_denied_before_anything_was_done(call: str) -> None:
+    world = World("PendingDeletion")
+    world.key.script[call] = [refused("AccessDeniedException")]
+    with pytest.raises(Denied) as caught:
+        await world.repair()
+    assert "succeeded" not in str(caught.value)
+
+
+@pytest.mark.parametrize("state", ["Gone", "PendingImport", "Unavailable"])
+async def test_what_only_people_can_mend_is_refused_with_words(state: str) -> None:
+    world = World(state)
+    found = await world.responder.respond(decision(DELETION))
+    assert (found.outcome, world.key.calls) == (Outcome.REFUSED, [])
+    assert found.detail
+
+
+async def test_a_key_that_vanishes_in_the_middle_says_what_was_done() -> None:
+    world = World("PendingDeletion")
+    world.key.script["EnableKey"] = [refused("NotFoundException")]
+    with pytest.raises(NotWorthRetrying, match="after CancelKeyDeletion succeeded"):
+        await world.repair()
+
+    world = World("PendingDeletion")
+    world.key.script["EnableKey"] = [refused("KMSInvalidStateException")]
+    world.key.script["DescribeKey"] = [None, world.key.becomes("Gone")]
+    assert await world.repair() == (Outcome.REFUSED, ["CancelKeyDeletion"])
+
+
+@pytest.mark.parametrize("state", ["Creating", "Updating"])
+async def test_a_state_in_between_is_waited_for(state: str) -> None:
+    world = World(state)
+    with pytest.raises(WorthRetrying):
+        await world.repair()
+    assert not world.key.calls
+
+
+async def test_a_state_that_nobody_knew_and_a_key_of_aws_are_left_alone() -> None:
+    world = World("Hibernating")
+    with pytest.raises(NotWorthRetrying, match="Hibernating"):
+        await world.repair()
+    world = World("PendingDeletion")
+    world.key.manager = "AWS"
+    assert await world.repair() == (Outcome.REFUSED, [])
+
+
+@pytest.mark.parametrize("state", ["PendingDeletion", "Disabled"])
+async def test_dry_run_writes_nothing_and_says_what_it_would(state: str) -> None:
+    world = World(state)
+    found = await world.responder.respond(decision(DELETION, dry_run=True))
+    assert found.outcome is Outcome.WOULD
+    assert "EnableKey" in found.detail
+    assert set(world.key.tried) == {"DescribeKey"}
+
+
+async def test_without_a_key_there_is_nothing_to_do() -> None:
+    world = World("Enabled")
+    assert await world.repair(finding=replace(DELETION, key=None)) == (Outcome.REFUSED, [])
+    assert not world.key.tried
+    assert await world.responder.serve() is None  # type: ignore[func-returns-value]
+    assert world.responder.problem() is None
+
+
+# -- accept
+
+
+def accept(found: Any = ENABLED, reason: Reason = Reason.ACCEPTED_CHANGE, **more: Any) -> Decision:
+    return decision(found, verdict=Verdict.ACCEPT, reason=reason, **more)
+
+
+def written(found: Any, **changes: Any) -> str:
+    """The record of the history that confirms a finding, with `changes`."""
+    return json.dumps(record(**({"eventName": found.event_name} | changes)))
+
+
+async def test_a_change_that_the_live_key_shows_moves_the_baseline() -> None:
+    world = World("Enabled")
+    world.knows(S.DISABLED)
+    assert (await world.responder.respond(accept())).outcome is Outcome.DONE
+    known = world.store.baselines[KEY]
+    assert (known.state, known.as_of, known.origin) == (S.ENABLED, EPOCH, Origin.ACCEPTED)
+    assert not world.history.asked
+    # redelivered
+    assert (await world.responder.respond(accept())).outcome is Outcome.DONE
+    assert not world.key.calls
+
+
+async def test_a_change_that_only_the_history_has_moves_it_too() -> None:
+    world = World("Disabled")
+    world.history.records = ["{}", "not json", written(ENABLED)]
+    assert (await world.responder.respond(accept())).outcome is Outcome.DONE
+    assert world.store.baselines[KEY].state is S.ENABLED
+    asked = world.history.asked[0]
+    assert asked["LookupAttributes"][0]["AttributeValue"] == ENABLED.event_id
+    assert asked["StartTime"] < datetime.fromtimestamp(EPOCH, UTC) < asked["EndTime"]
+    assert not world.key.calls  # no damage is known that would have to be undone
+
+
+async def test_while_the_history_lags_the_change_comes_again_then_it_is_unconfirmed() -> None:
+    world = World("Disabled")
+    world.knows(S.DISABLED)
+    with pytest.raises(WorthRetrying):
+        await world.responder.respond(accept())
+    await asyncio.sleep(900)
+    assert (await world.responder.respond(accept())).outcome is Outcome.UNCONFIRMED
+    assert world.store.baselines[KEY].state is S.DISABLED
+    assert not world.key.calls
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"eventID": "22222222-bbbb-4bbb-8bbb-000000000009"},
+        {"eventName": "DisableKey"},
+        {"eventTime": "2026-11-20T09:14:04Z"},
+        {"errorCode": "AccessDenied"},
+        {"resources": [{"ARN": str(replace(KEY, key_id="other"))}]},
+        {"userIdentity": {"type": "Root", "arn": f"arn:aws:iam::{ACCOUNT}:root"}},
+        {"userIdentity": None},
+    ],
+)
+async def test_a_forged_change_is_confirmed_by_no_record_of_another(
+    changes: dict[str, Any],
+) -> None:
+    world = World("Disabled", history_seconds=0)
+    world.history.records = [written(ENABLED, **changes)]
+    assert (await world.responder.respond(accept())).outcome is Outcome.UNCONFIRMED
+    assert KEY not in world.store.baselines
+
+
+async def test_a_change_from_the_far_future_is_not_waited_for() -> None:
+    world = World("Disabled")
+    far = replace(ENABLED, event_time=EPOCH + 1e9)
+    assert (await world.responder.respond(accept(far))).outcome is Outcome.UNCONFIRMED
+
+
+async def test_a_later_accepted_change_stands() -> None:
+    world = World("Disabled")
+    world.knows(S.DISABLED, as_of=EPOCH + 1)
+    world.history.records = [written(ENABLED)]
+    assert (await world.responder.respond(accept())).outcome is Outcome.ALREADY
+    assert world.store.baselines[KEY].state is S.DISABLED
+
+
+async def test_of_two_changes_in_one_second_the_live_key_decides() -> None:
+    for state, wins in (("Enabled", True), ("Disabled", False)):
+        world = World(state)
+        world.knows(S.DISABLED, as_of=EPOCH)
+        world.history.records = [written(ENABLED)]
+        await world.responder.respond(accept())
+        assert (world.store.baselines[KEY].state is S.ENABLED) is wins
+
+
+async def test_a_late_change_after_which_damage_was_seen_repairs_it() -> None:
+    world = World("Disabled")
+    world.knows(S.DISABLED, damaged_at=EPOCH + 2)
+    world.history.records = [written(ENABLED)]
+    assert (await world.responder.respond(accept())).outcome is Outcome.DONE
+    assert world.key.calls == ["EnableKey"]
+
+
+async def test_a_late_change_in_dry_run_would_repair() -> None:
+    world = World("Disabled")
+    world.knows(S.DISABLED, damaged_at=EPOCH + 2)
+    world.history.records = [written(ENABLED)]
+    found = await world.responder.respond(accept(dry_run=True))
+    assert (found.outcome, world.key.calls) == (Outcome.WOULD, [])
+
+
+async def test_a_change_that_leads_to_no_state_moves_nothing() -> None:
+    world = World("Enabled")
+    world.history.records = [written(ENABLED)]
+    found = await world.responder.respond(accept(replace(ENABLED, caused=None)))
+    assert found.outcome is Outcome.ALREADY
+    assert not world.store.baselines
+
+
+@pytest.mark.parametrize("caused", [S.DISABLED, S.PENDING_DELETION])
+async def test_a_real_change_by_an_approved_actor_is_left_as_it_is(caused: KeyState) -> None:
+    approved = replace(DELETION, caused=caused)
+    world = World(caused)
+    world.knows(S.ENABLED)
+    decided = accept(approved, Reason.APPROVED_ACTOR)
+    with pytest.raises(WorthRetrying):  # the live key proves nothing about who left it
+        await world.responder.respond(decided)
+    world.history.records = [written(approved)]
+    assert (await world.responder.respond(decided)).outcome is Outcome.DONE
+    assert world.store.baselines[KEY].state is caused
+    assert not world.key.calls
+    # whatever of the same is seen now is as it should be
+    assert (await world.repair(finding=approved))[0] is Outcome.ALREADY
+
+
+async def test_a_forged_approval_is_undone_like_any_damage() -> None:
+    world = World("PendingDeletion", history_seconds=0)
+    forged = replace(DELETION, actor=Actor(arn=f"arn:aws:iam::{ACCOUNT}:user/approved"))
+    world.history.records = [written(DELETION)]
+    found = await world.responder.respond(accept(forged, Reason.APPROVED_ACTOR))
+    assert (found.outcome, world.key.calls) == (Outcome.DONE, BOTH)
+    assert KEY not in world.store.baselines
+
+
+# -- one at a time
+
+
+async def test_two_tasks_on_one_key_never_overlap_and_on_two_keys_do() -> None:
+    world = World("PendingDeletion")
+    found = await asyncio.gather(*(world.responder.respond(decision(OLD)) for _ in range(3)))
+    assert [one.outcome for one in found] == [Outcome.DONE, Outcome.ALREADY, Outcome.ALREADY]
+    assert (world.key.most_at_once, world.key.calls) == (1, BOTH)
+    assert not world.responder.locks, "the locks of idle keys are kept"
+
+    world = World("Enabled")
+    others = [replace(OLD, key=KeyRef(ACCOUNT, REGION, f"k{number}")) for number in range(3)]
+    await asyncio.gather(*(world.responder.respond(decision(one)) for one in others))
+    assert world.key.most_at_once == 3
+
+
+async def test_another_replica_that_works_on_the_key_is_not_disturbed() -> None:
+    world = World("PendingDeletion")
+    await world.store.claim(key_lease(KEY), owner="other", seconds=100)
+    with pytest.raises(WorthRetrying, match="another replica"):
+        await world.responder.respond(decision(DELETION))
+    assert not world.key.tried
+    assert world.store.leases[key_lease(KEY)][0] == "other"
+    await asyncio.sleep(100)  # it crashed
+    assert await world.repair() == (Outcome.DONE, BOTH)
+
+
+async def test_a_repair_that_is_cancelled_gives_the_key_back() -> None:
+    world = World("Enabled")
+    task = asyncio.create_task(world.responder.respond(decision(DELETION)))
+    await asyncio.sleep(1)
+    assert world.store.leases
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not world.store.leases
+
+
+# -- without the store
+
+
+class Broken(MemoryStore):
+    """A store of which one call fails."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__(LoopClock())
+
+        async def fail(*_: object, **__: object) -> Any:
+            raise StoreError("disk full")
+
+        setattr(self, call, fail)
+
+
+STORE_CALLS = ["claim", "release", "baseline", "advance", "note_damage"]
+
+
+@pytest.mark.parametrize("call", STORE_CALLS)
+async def test_a_repair_goes_on_without_the_store(call: str) -> None:
+    world = World("PendingDeletion")
+    found = await world.replica(Broken(call)).respond(decision(DELETION))
+    assert (found.outcome, world.key.calls) == (Outcome.DONE, BOTH)
+    errors = world.metrics.registry.get_sample_value(
+        "kms_monitor_store_errors_total", {"call": call}
+    )
+    assert errors == (None if call == "advance" else 1)
+
+
+@pytest.mark.parametrize("call", STORE_CALLS)
+async def test_a_change_is_accepted_only_if_it_can_be_remembered(call: str) -> None:
+    world = World("Enabled")
+    responder = world.replica(Broken(call))
+    try:
+        found: Any = (await responder.respond(accept())).outcome
+    except MonitorError as error:
+        found = type(error)
+    assert found is (WorthRetrying if call == "advance" else Outcome.DONE)
+    assert not world.key.calls
