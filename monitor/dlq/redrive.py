@@ -71,12 +71,16 @@ async def by_service(
     stopping: asyncio.Event,
 ) -> Result:
     """Let SQS move everything. Raises `ByHand` where it does not, and what AWS says."""
-    handle, asked_to_stop = await start(aws, dlq, to, rate), False
+    handle, before = await start(aws, dlq, to, rate)
+    asked_to_stop = False
     while True:
         task = await latest_task(aws, dlq)
+        if task.get("StartedTimestamp") == before:  # ours cannot be seen yet
+            task = {}
         moved = task.get("ApproximateNumberOfMessagesMoved", 0)
         of = task.get("ApproximateNumberOfMessagesToMove", moved)
-        progress(moved, of)
+        if task:
+            progress(moved, of)
         stayed = max(0, of - moved)
         match task.get("Status"):
             case "COMPLETED":
@@ -97,8 +101,8 @@ async def by_service(
             await cancel(aws, dlq, handle)
 
 
-async def start(aws: Aws, dlq: Dlq, to: Source | None, rate: int | None) -> str:
-    """Start SQS's own task; its handle."""
+async def start(aws: Aws, dlq: Dlq, to: Source | None, rate: int | None) -> tuple[str, int | None]:
+    """Start SQS's own task: its handle, and when the one before it was started."""
     asked: StartMessageMoveTaskRequestTypeDef = {"SourceArn": dlq.arn}
     if to is not None:
         asked["DestinationArn"] = to.arn
@@ -106,8 +110,9 @@ async def start(aws: Aws, dlq: Dlq, to: Source | None, rate: int | None) -> str:
         asked["MaxNumberOfMessagesPerSecond"] = rate
     client = await aws.sqs(dlq.region)
     try:
+        before = (await latest_task(aws, dlq)).get("StartedTimestamp")
         async with aws.calling("sqs", "StartMessageMoveTask"):
-            return (await client.start_message_move_task(**asked))["TaskHandle"]
+            return (await client.start_message_move_task(**asked))["TaskHandle"], before
     except NotWorthRetrying as error:
         if error.code in ABSENT:
             raise ByHand("SQS has no StartMessageMoveTask here") from error

@@ -200,6 +200,7 @@ async def test_borrowed_services_are_recorded_but_not_their_data_calls(site: Sit
     }
     assert created["responseElements"] == {"queueUrl": made["QueueUrl"]}
     assert purged["errorCode"] == "AWS.SimpleQueueService.NonExistentQueue"
+    site.sim.set_knob("move_tasks", False)
     with pytest.raises(ClientError, match="UnsupportedOperation"):
         await sqs.start_message_move_task(SourceArn="arn:aws:sqs:eu-west-1:111122223333:x")
 
