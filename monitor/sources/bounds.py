@@ -67,13 +67,19 @@ def are_siblings(between: bytes) -> bool:
 
 
 def is_enclosed(behind: bytes) -> bool:
-    """Whether the array around an object, and the object around that array, both end in `behind`.
+    """Whether the array around an object, and what is around that array, both end in `behind`.
 
     `behind` is what follows the object. The list of records and the file around it do not count:
     behind them is nothing.
     """
     end = closed_at(array, b"[0", behind)
-    return end is not None and closed_at(members, b'{"":0', behind[end:]) is not None
+    if end is None:
+        return False
+    outside = behind[end:]
+    return any(
+        closed_at(decoder, opening, outside) is not None
+        for decoder, opening in ((members, b'{"":0'), (array, b"[0"))
+    )
 
 
 def closed_at(decoder: msgspec.json.Decoder[Any], opening: bytes, rest: bytes) -> int | None:
