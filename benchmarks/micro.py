@@ -8,11 +8,13 @@ import json
 import pyperf
 
 from benchmarks.bodies import body
+from monitor.books import Books
 from monitor.clock import SystemClock
 from monitor.delivery import Delivery
 from monitor.detection import Detection
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
+from monitor.duplicates import Duplicates
 from monitor.envelope import decoder, open_body
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
@@ -32,7 +34,8 @@ def main() -> None:
         detection,
         Rules(Mode.OBSERVE, frozenset({("111122223333", "eu-west-1")})),
         Response({}, MemoryStore(clock), clock, metrics),
-        metrics,
+        Duplicates(MemoryStore(clock), clock, metrics),
+        Books(metrics),
     )
     delivery = Delivery("1", boring, "queue", received_at=clock.now())
     event = open_body(interesting, detection.wanted).events[0]

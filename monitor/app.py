@@ -12,21 +12,25 @@ from monitor import plugins, web
 from monitor.aws import Aws
 from monitor.aws import Entry as AccountEntry
 from monitor.backoff import Backoff
+from monitor.books import Books
 from monitor.clock import Clock, SystemClock
 from monitor.consumer import Consumer
 from monitor.detection import Detection
-from monitor.errors import MonitorError
+from monitor.duplicates import Duplicates
+from monitor.errors import MonitorError, SettingsError
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.policy import Rules, own_form
 from monitor.response import Response
-from monitor.settings import Settings
+from monitor.settings import QueueSettings, Settings
 from monitor.settings_file import lines_of, place, plugin_options
+from monitor.sns_trust import SnsTrust
 from monitor.sources.sqs import Queue, SqsSource
 from monitor.stores.memory import MemoryStore
 from monitor.stores.sqlite import SqliteStore
 from monitor.sweep import FirstSight
+from monitor.trust import Trust
 
 STUCK = 300.0
 """Seconds without a receive, after which the process counts as stuck (`/healthz`)."""
@@ -67,14 +71,14 @@ class App:
             responders=list(settings.responders),
             places=sorted(settings.places),
         )
-        runner, self.port = await web.serve(
-            settings.web.host,
-            settings.web.port,
-            self.metrics,
-            health=self.health,
-            readiness=self.readiness,
-        )
-        self.log.info("listening", url=f"http://{settings.web.host}:{self.port}/metrics")
+        at = settings.web
+        try:
+            runner, self.port = await web.serve(
+                at.host, at.port, self.metrics, health=self.health, readiness=self.readiness
+            )
+        except OSError as error:
+            raise SettingsError([f"web: cannot listen on {at.host}:{at.port}: {error}"]) from error
+        self.log.info("listening", url=f"http://{at.host}:{self.port}/metrics")
         try:
             async with self.aws() as aws:
                 store = await self.open_store()
@@ -147,8 +151,13 @@ class App:
             entries=[
                 AccountEntry(one.id, one.role_arn or "", one.external_id or "")
                 for one in settings.accounts
+            ]
+            + [
+                AccountEntry(entry_name(queue), queue.role_arn, queue.external_id or "")
+                for queue in settings.queues
+                if queue.role_arn
             ],
-            pool=sum(queue.in_flight for queue in settings.queues) + 20,
+            pool=sum(queue.in_flight + queue.pollers for queue in settings.queues) + 20,
             home_region=settings.queues[0].region,
         )
 
@@ -194,7 +203,18 @@ class App:
         )
         detection = Detection([make() for make in self.loaded.detectors.values()], metrics)
         response = Response(responders, store, clock, metrics)
-        return Pipeline(detection, rules, response, metrics), responders
+        trust = Trust(
+            {queue.label: tuple(queue.senders) for queue in settings.queues},
+            SnsTrust(
+                settings.sns_topics,
+                verify=settings.verify_sns_signatures,
+                clock=clock,
+                metrics=metrics,
+            ),
+        )
+        duplicates = Duplicates(store, clock, metrics)
+        books = Books(metrics)
+        return Pipeline(detection, rules, response, duplicates, books, trust=trust), responders
 
     # -- long-lived tasks
 
@@ -211,7 +231,7 @@ class App:
             self.problems[f"keys of {place}"] = sight.problem
             start(f"look at the keys of {place}", sight.run())
         until = self.clock.monotonic() + PATIENCE
-        while not all(sight.seen.is_set() for sight in sights):
+        while not all(sight.answered.is_set() for sight in sights):
             if self.clock.monotonic() >= until or await self.stopped_within(0.02):
                 break
 
@@ -285,12 +305,21 @@ def settings_queues(settings: Settings) -> list[Queue]:
             name=queue.label,
             url=queue.url,
             region=queue.region,
+            entry=entry_name(queue) if queue.role_arn else "",
             in_flight=queue.in_flight,
+            bulk=queue.priority == "bulk",
+            bulk_in_flight=queue.bulk_in_flight,
+            pollers=queue.pollers,
             visibility=queue.visibility_seconds,
             wait=queue.wait_seconds,
         )
         for queue in settings.queues
     ]
+
+
+def entry_name(queue: QueueSettings) -> str:
+    """Under which name the role of a queue is kept; no account has such a name."""
+    return f"queue {queue.label}"
 
 
 def load(settings: Settings, file: Path) -> plugins.Loaded:

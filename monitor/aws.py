@@ -141,8 +141,9 @@ class Aws:
     async def cloudtrail(self, account: str, region: str) -> "CloudTrailClient":
         return cast("CloudTrailClient", await self.client("cloudtrail", region, account))
 
-    async def sqs(self, region: str) -> "SQSClient":
-        return cast("SQSClient", await self.client("sqs", region))
+    async def sqs(self, region: str, entry: str = "") -> "SQSClient":
+        """SQS, with our own credentials or those of an entry: a queue may be somebody else's."""
+        return cast("SQSClient", await self.client("sqs", region, entry))
 
     async def sns(self, region: str) -> "SNSClient":
         """SNS can only be published to in the topic's own Region (aws-facts 6)."""

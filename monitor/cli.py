@@ -64,8 +64,11 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     settings, loaded = read(config)
     logs.set_up(settings.log.level, settings.log.format)
-    with asyncio.Runner(loop_factory=fast_loop()) as runner:
-        runner.run(live(App(settings, loaded)))
+    try:
+        with asyncio.Runner(loop_factory=fast_loop()) as runner:
+            runner.run(live(App(settings, loaded)))
+    except SettingsError as error:
+        fail(error)
 
 
 async def live(daemon: "App") -> None:

@@ -6,7 +6,8 @@ is taken for a while, rather than moving everything to the dead-letter queue.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -38,9 +39,19 @@ class Source(Protocol):
 
     def stop(self) -> None: ...
 
+    def wants_another_poller(self) -> bool:
+        """Whether one more loop over `deliveries` would find work."""
+        ...
+
+    def make_room(self, delivery: Delivery) -> None:
+        """The delivery is bulk: it must not keep urgent ones from being taken."""
+        ...
+
 
 class Journey(Protocol):
-    async def process(self, delivery: Delivery) -> Disposition: ...
+    async def process(self, delivery: Delivery, make_room: Callable[[], None]) -> Disposition:
+        """All the way; `make_room` is called once the delivery turns out to be bulk."""
+        ...
 
 
 class Consumer:
@@ -55,12 +66,17 @@ class Consumer:
         self.rejected: deque[bool] = deque(maxlen=WINDOW)
         self.paused_until = 0.0
         self.stopping = asyncio.Event()
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.bulk: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
-        """Take nothing more; `run` ends when what is in flight is settled."""
+        """Take nothing more; `run` ends when what is in flight is settled.
+
+        Bulk is not waited for: it is left unsettled, for the source to give back.
+        """
         self.stopping.set()
         self.source.stop()
+        for task in self.bulk:
+            task.cancel()
 
     def problem(self) -> str | None:
         """Why nothing is taken at the moment."""
@@ -70,19 +86,24 @@ class Consumer:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            async for delivery in self.source.deliveries():
-                name = f"handle delivery {delivery.delivery_id} of {self.source.name}"
-                task = tasks.create_task(self.handle(delivery), name=name)
-                self.tasks.add(task)
-                task.add_done_callback(self.tasks.discard)
-                await self.pause_if_poisoned()
+            await self.poll(tasks)
+
+    async def poll(self, tasks: asyncio.TaskGroup) -> None:
+        """One poller; it calls for another when there is more than it can take."""
+        async for delivery in self.source.deliveries():
+            name = f"handle delivery {delivery.delivery_id} of {self.source.name}"
+            tasks.create_task(self.handle(delivery), name=name)
+            if self.source.wants_another_poller():
+                tasks.create_task(self.poll(tasks), name=f"poll {self.source.name} as well")
+                await asyncio.sleep(0)  # let it begin, so that it counts before the next is asked
+            await self.pause_if_poisoned()
 
     async def handle(self, delivery: Delivery) -> None:
         """One delivery from receipt to settlement."""
         log_context = {"delivery": delivery.delivery_id, "source": delivery.source}
         with structlog.contextvars.bound_contextvars(**log_context):
             try:
-                disposition = await self.journey.process(delivery)
+                disposition = await self.journey.process(delivery, partial(self.demote, delivery))
             except Exception:
                 # A defect of ours: the message must not pay for it. It comes again, and at last
                 # becomes a dead letter for people to see.
@@ -92,6 +113,14 @@ class Consumer:
             self.metrics.receive_count.labels(delivery.source).observe(delivery.receive_count)
             self.rejected.append(disposition is Disposition.REJECT)
             await self.source.settle(delivery, disposition)
+
+    def demote(self, delivery: Delivery) -> None:
+        """The delivery that the current task handles is bulk."""
+        self.source.make_room(delivery)
+        task = asyncio.current_task()
+        assert task is not None
+        self.bulk.add(task)
+        task.add_done_callback(self.bulk.discard)
 
     async def pause_if_poisoned(self) -> None:
         if len(self.rejected) < ENOUGH or sum(self.rejected) * 2 <= len(self.rejected):

@@ -34,6 +34,8 @@ GOODBYE: Final = 2.0
 """Seconds that the `offline` status may hold up a stop."""
 CONNECTING: Final = 6.0
 """Seconds to wait on a stop for a connect in paho's thread; paho itself gives up after 5."""
+TURN: Final = 0.02
+"""Seconds between two looks at paho's socket."""
 
 
 class Connection:
@@ -208,12 +210,18 @@ async def opened(client: aiomqtt.Client) -> AsyncIterator[aiomqtt.Client]:
     try:
         await asyncio.shield(connecting)
     except BaseException:
-        # paho connects in a thread that cannot be cancelled.
-        await asyncio.wait([connecting], timeout=CONNECTING)
+        # paho connects in a thread that cannot be cancelled, and would leave its socket behind.
+        for _ in range(int(CONNECTING / TURN)):
+            if connecting.done() or paho.socket() is not None:
+                break
+            await asyncio.sleep(TURN)
         connecting.cancel()
         await asyncio.wait([connecting])
         if not connecting.cancelled():
             connecting.exception()
+        # The error's traceback leads to this frame, and the task to the error: without this circle
+        # the socket that paho forgets after a failed handshake is closed at once.
+        del connecting
         paho.disconnect()
         await closed(client)
         raise
@@ -238,4 +246,4 @@ async def closed(client: aiomqtt.Client) -> None:
     for _ in range(20):
         if client._client.socket() is None:  # noqa: SLF001
             return
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(TURN)

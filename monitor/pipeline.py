@@ -1,51 +1,106 @@
 """The journey of one delivery, on one screen."""
 
-import structlog
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
 from msgspec.structs import replace
 
-from monitor.decision import Decision, Reason, Verdict
+from monitor.books import Books
 from monitor.delivery import Delivery, Disposition, worst
 from monitor.detection import Detection
+from monitor.duplicates import Duplicates
 from monitor.envelope import open_body
-from monitor.errors import Unreadable
+from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
 from monitor.event import Event
-from monitor.metrics import OTHER, Metrics
+from monitor.ledger import Claim
 from monitor.policy import Rules, decide
 from monitor.response import Response
+from monitor.shapes import Damage, LogObject
+from monitor.trust import Trust
+
+
+class Archive(Protocol):
+    """Reads the wanted events of a log file; raises what `monitor.errors` names."""
+
+    def events(self, where: LogObject) -> AsyncIterator[Event]: ...
 
 
 class Pipeline:
     """envelope -> detection -> policy -> response. `rules` may be replaced while it runs."""
 
     def __init__(
-        self, detection: Detection, rules: Rules, response: Response, metrics: Metrics
+        self,
+        detection: Detection,
+        rules: Rules,
+        response: Response,
+        duplicates: Duplicates,
+        books: Books,
+        *,
+        trust: Trust | None = None,
+        archive: Archive | None = None,
     ) -> None:
         self.detection = detection
         self.rules = rules
         self.response = response
-        self.metrics = metrics
-        self.log = structlog.get_logger("pipeline")
-        self.wanted = detection.wanted
+        self.duplicates = duplicates
+        self.books = books
+        self.trust = trust or Trust()
+        self.archive = archive
 
-    async def process(self, delivery: Delivery) -> Disposition:
+    async def process(
+        self, delivery: Delivery, make_room: Callable[[], None] = lambda: None
+    ) -> Disposition:
         """Take one delivery all the way, and say what is to become of it."""
         try:
-            opened = open_body(delivery.body, self.wanted)
+            self.trust.check_sender(delivery)
+            opened = open_body(delivery.body, self.detection.wanted)
+            if opened.wrapped:
+                await self.trust.check_wrapping(opened.wrapped)
         except Unreadable as error:
-            return self.unreadable(delivery, error)
-        if opened.others:
-            self.metrics.events.labels(delivery.source, OTHER, "ignored").inc(opened.others)
-        return worst([await self.judge(event, delivery) for event in opened.events])
+            return worst(self.books.unreadable(delivery, [Damage(error.reason, str(error))]))
+        except WorthRetrying as error:
+            return self.books.not_now(delivery, error)
+        self.books.ignored(delivery, opened)
+        dispositions = self.books.unreadable(delivery, opened.damaged)
+        dispositions += [await self.judge(event, delivery) for event in opened.events]
+        if opened.objects:
+            make_room()
+            dispositions += [await self.read(where, delivery) for where in opened.objects]
+        return worst(dispositions)
+
+    async def read(self, where: LogObject, delivery: Delivery) -> Disposition:
+        """Every wanted event of one log file. One bad file does not hold up the others."""
+        dispositions: list[Disposition] = []
+        if self.archive is None:
+            return Disposition.DONE
+        try:
+            async for event in self.archive.events(where):
+                dispositions.append(await self.judge(event, delivery))  # noqa: PERF401
+        except Unreadable as error:
+            dispositions += self.books.unreadable(delivery, [Damage(error.reason, str(error))])
+        except (WorthRetrying, NotWorthRetrying) as error:
+            dispositions.append(self.books.not_now(delivery, error))
+        return worst(dispositions)
 
     async def judge(self, event: Event, delivery: Delivery) -> Disposition:
-        """One event that somebody looks at."""
-        self.note(event, delivery)
+        """One event that somebody looks at, unless it was judged before."""
+        async with self.duplicates.turn(event) as turn:
+            if turn.claim is not Claim.GRANTED:
+                self.books.duplicate(event, delivery)
+                return Disposition.DONE if turn.claim is Claim.DONE else Disposition.RETRY
+            self.books.inspected(event, delivery, self.rules)
+            disposition = await self.act_on(event, delivery)
+            turn.settled = disposition is Disposition.DONE
+            return disposition
+
+    async def act_on(self, event: Event, delivery: Delivery) -> Disposition:
+        """detection -> policy -> response."""
         seen = self.detection.inspect(event)
         dispositions = [Disposition.RETRY] if seen.broken else []
         for finding in seen.findings:
             decision = replace(decide(finding, self.rules), received_at=delivery.received_at)
             decision = await self.response.carry_out(decision)
-            self.report(decision)
+            self.books.carried_out(decision)
             settled = all(action.outcome.settled for action in decision.done)
             dispositions.append(Disposition.DONE if settled else Disposition.RETRY)
         return worst(dispositions)
@@ -53,41 +108,3 @@ class Pipeline:
     def know_as_own(self, arn: str) -> None:
         """Recognise one more ARN as ours (see `monitor.policy.own_form`)."""
         self.rules = replace(self.rules, own_arns=self.rules.own_arns | {arn})
-
-    def note(self, event: Event, delivery: Delivery) -> None:
-        """Measure and log an event that somebody looks at."""
-        self.metrics.events.labels(delivery.source, event.event_name, "inspected").inc()
-        self.metrics.event_age.labels(delivery.source).observe(
-            max(0.0, delivery.received_at - event.time)
-        )
-        place = (event.recipient_account_id or "", event.aws_region or "")
-        if place in self.rules.places:
-            self.metrics.last_event.labels(*place).set(delivery.received_at)
-        if (event.version or (1, 0))[0] != 1:
-            # AWS promises that only a new major version breaks readers: read it, but say so.
-            self.log.warning("unknown major version", version=event.event_version)
-
-    def report(self, decision: Decision) -> None:
-        """Count and log a decision once it is carried out."""
-        finding = decision.finding
-        self.metrics.decisions.labels(decision.reason.value).inc()
-        foreign = decision.verdict is Verdict.DROP and decision.reason is not Reason.OWN_CALL
-        write = self.log.warning if foreign else self.log.info
-        write(
-            "finding",
-            finding=finding.finding_id,
-            event_id=finding.event_id,
-            title=finding.title,
-            severity=finding.severity.word,
-            key=str(finding.key or ""),
-            actor=finding.actor.name,
-            verdict=decision.verdict.value,
-            reason=decision.reason.value,
-            actions={action.responder: action.outcome.value for action in decision.done},
-        )
-
-    def unreadable(self, delivery: Delivery, error: Unreadable) -> Disposition:
-        self.metrics.unreadable.labels(delivery.source, error.reason).inc()
-        if delivery.receive_count == 1:  # it comes a few times more before it is a dead letter
-            self.log.warning("unreadable", reason=error.reason, detail=str(error)[:300])
-        return Disposition.REJECT

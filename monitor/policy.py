@@ -77,10 +77,14 @@ def not_ours(finding: Finding, rules: Rules) -> Reason | None:
 
 
 def agrees(finding: Finding) -> bool:
-    """Whether the key's ARN agrees with the account and Region that the record itself names."""
+    """Whether the key's ARN agrees with the account and Region that the record itself names.
+
+    Of a call across accounts the caller's account has a record, too (aws-facts 1.3).
+    """
     key = finding.key
     return key is not None and (
-        finding.account in {"", key.account} and finding.region in {"", key.region}
+        finding.account in {"", key.account, finding.actor.account}
+        and finding.region in {"", key.region}
     )
 
 

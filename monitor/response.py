@@ -39,17 +39,6 @@ class Response:
         """The decision, with what became of every action in `done`. Never raises."""
         for name in decision.responders:
             action = await self.once(self.responders[name], decision)
-            self.metrics.actions.labels(name, action.outcome.value).inc()
-            self.metrics.responder_up.labels(name).set(action.outcome.settled)
-            level = "info" if action.outcome.settled else "warning"
-            getattr(self.log, level)(
-                "action",
-                responder=name,
-                outcome=action.outcome.value,
-                detail=action.detail,
-                finding=decision.finding.finding_id,
-                key=str(decision.finding.key or ""),
-            )
             decision = replace(decision, done=(*decision.done, action))
         return decision
 
@@ -60,9 +49,12 @@ class Response:
         grant = await self.claim(name, owner, seconds + 30)
         if grant.claim is Claim.DONE and grant.action is not None:
             # As it was, so that whoever tells about it later tells the whole story.
+            self.note(grant.action, decision, Outcome.ALREADY)
             return grant.action
         if grant.claim is Claim.BUSY:
-            return Action(responder.name, Outcome.RETRY, "it is being done elsewhere")
+            busy = Action(responder.name, Outcome.RETRY, "it is being done elsewhere")
+            self.note(busy, decision, busy.outcome)
+            return busy
         with self.metrics.action_seconds.labels(responder.name).time():
             try:
                 action = await self.act(responder, decision, seconds)
@@ -71,7 +63,22 @@ class Response:
                 await self.release(name, owner)
                 raise
         await self.record(name, owner, action)
+        self.note(action, decision, action.outcome)
+        self.metrics.responder_up.labels(responder.name).set(action.outcome.settled)
         return action
+
+    def note(self, action: Action, decision: Decision, outcome: Outcome) -> None:
+        """Count and log an action; `outcome` is ALREADY for one that the ledger has as done."""
+        self.metrics.actions.labels(action.responder, outcome.value).inc()
+        write = self.log.info if outcome.settled else self.log.warning
+        write(
+            "action",
+            responder=action.responder,
+            outcome=outcome.value,
+            detail=action.detail,
+            finding=decision.finding.finding_id,
+            key=str(decision.finding.key or ""),
+        )
 
     def occasion(self, responder: Responder, decision: Decision) -> str:
         """What makes an action the same as one done before.

@@ -17,6 +17,9 @@ REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
 QUEUE_URL = re.compile(
     r"https?://[^/\s]+/(?:[^/\s]+/)*\d{12}/(?P<name>[A-Za-z0-9_-]{1,80}(?:\.fifo)?)"
 )
+TOPIC_ARN = (
+    r"^arn:aws[a-z-]{0,20}:sns:[a-z]{2}[a-z0-9-]{2,30}:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$"
+)
 ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]+$"
 
 
@@ -29,6 +32,7 @@ def quoted(value: Any) -> Any:
 
 AccountId = Annotated[str, BeforeValidator(quoted), Field(pattern=r"^\d{12}$")]
 Region = Annotated[str, Field(pattern=REGION)]
+TopicArn = Annotated[str, Field(pattern=TOPIC_ARN)]
 
 
 class Model(BaseModel):
@@ -63,7 +67,35 @@ class QueueSettings(Model):
     name: str | None = Field(
         None, pattern=r"^[A-Za-z0-9_-]{1,80}$", description="For metrics; default: from the URL."
     )
-    in_flight: int = Field(50, ge=1, le=1000, description="Messages worked on at once, at most.")
+    priority: Literal["urgent", "bulk"] = Field(
+        default="urgent",
+        description="bulk: nothing in it is about a key right now, such as notices of log files. "
+        "A notice of a log file in an urgent queue counts as bulk by itself.",
+    )
+    role_arn: str | None = Field(
+        default=None,
+        max_length=640,
+        pattern=ROLE_ARN,
+        description="The role to assume for a queue of another account.",
+    )
+    external_id: str | None = Field(default=None, min_length=2, max_length=1224)
+    senders: list[str] = Field(
+        default=[],
+        description="Patterns of the SenderIds whose messages are believed; none: of everybody "
+        "whom the queue's policy lets send.",
+    )
+    in_flight: int = Field(
+        default=50, ge=1, le=1000, description="Urgent messages worked on at once, at most."
+    )
+    bulk_in_flight: int = Field(
+        default=10_000,
+        ge=1,
+        le=100_000,
+        description="Bulk messages held back at once, at most, while log files are read in turn.",
+    )
+    pollers: int = Field(
+        default=4, ge=1, le=50, description="Long polls at once under load, at most; one when idle."
+    )
     visibility_seconds: int = Field(60, ge=10, le=43200)
     wait_seconds: int = Field(
         10,
@@ -146,6 +178,16 @@ class Settings(Model):
         [],
         description="Whose changes are right: patterns over the ARN of an IAM user or role. Each "
         "change is looked up in CloudTrail's event history before it is believed.",
+    )
+    sns_topics: list[TopicArn] = Field(
+        [],
+        description="Topics that may wrap events for the queues. Messages that any other topic "
+        "wrapped are not believed, and become dead letters.",
+    )
+    verify_sns_signatures: bool = Field(
+        True,
+        description="Whether SNS's signature of a wrapped message is verified; the certificate is "
+        "fetched by HTTPS from SNS in the topic's Region.",
     )
     store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()

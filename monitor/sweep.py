@@ -37,6 +37,8 @@ class FirstSight:
         self.keys = LiveKeys(aws, clock)
         self.unreadable: list[KeyRef] = []
         self.seen = asyncio.Event()
+        self.answered = asyncio.Event()
+        """Set once it was seen, or once AWS has said no for good: nobody need wait any more."""
         self.trouble: str | None = "not looked at yet"
         self.log = structlog.get_logger("sweep").bind(account=self.account, region=self.region)
 
@@ -53,12 +55,15 @@ class FirstSight:
                 if str(error) != self.trouble:
                     self.log.error("keys cannot be read", problem=str(error))
                 self.trouble = str(error)
+                if isinstance(error, NotWorthRetrying):
+                    self.answered.set()
                 await asyncio.sleep(backoff.next())
             else:
                 self.log.info("keys read", count=count)
                 self.metrics.keys_known.labels(self.account, self.region).set(count)
                 self.trouble = None
                 self.seen.set()
+                self.answered.set()
 
     async def look(self) -> int:
         """Note the state of every customer managed key. How many there are."""

@@ -93,10 +93,10 @@ class Demo:
         """The local AWS, the broker, the keys, the daemon; taken down in the reverse order."""
         show = self.show
         async with AsyncExitStack() as stack:
-            simulator = Simulator(knobs=Knobs(deny=(DENIED,)))
-            # Before it opens, for that is when it puts its parts together.
-            simulator.kms = kms = WatchedKms(now=time.time)
-            await stack.enter_async_context(simulator)
+            kms = WatchedKms(now=time.time)
+            simulator = await stack.enter_async_context(
+                Simulator(kms=kms, knobs=Knobs(deny=(DENIED,)))
+            )
             show.ready("KMS, CloudTrail, EventBridge, SQS and SNS are on " + simulator.endpoint_url)
             port = await stack.enter_async_context(broker())
             mqtt, sns = Ear(), Ear()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from monitor.demo.judge import Ending, Result
 
 WIDTH = 100
-WIDTHS = (1, 27, 7, 7, 38, 7)
+WIDTHS = (1, 27, 7, 7, 39, 7)
 GAP = "  "
 HEAD = ("#", "what", "by", "seen", "what the monitor did", "unsafe")
 NUMBERS = {3, 5}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LARGEST = 10
 """Entries in one batch call."""
+AT_ONCE = 8
+"""Batch calls in flight."""
 LINGER = 0.02
 """Seconds that the first entry waits for company."""
 TRIES = 3
@@ -72,8 +74,10 @@ class Batches:
             # What is still to be hidden goes first: after its deletion that would be an error.
             for deletes in (False, True):
                 same = [one for one in waiting if (one[0].hide_for is None) is deletes]
-                for start in range(0, len(same), LARGEST):
-                    await self.send(same[start : start + LARGEST])
+                for start in range(0, len(same), LARGEST * AT_ONCE):
+                    some = same[start : start + LARGEST * AT_ONCE]
+                    batches = (some[at : at + LARGEST] for at in range(0, len(some), LARGEST))
+                    await asyncio.gather(*map(self.send, batches))
 
     async def send(self, batch: list[Waiting]) -> None:
         """One batch, and again what failed without our fault."""

@@ -20,13 +20,12 @@ from monitor.delivery import Delivery, Disposition
 from monitor.errors import Denied, MonitorError, NotWorthRetrying, WorthRetrying
 from monitor.metrics import Metrics
 from monitor.sources.batches import Batches, Entry
+from monitor.sources.hidden import Hidden, HiddenMessages
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
     from types_aiobotocore_sqs.type_defs import MessageTypeDef
 
-LONGEST_HIDDEN = 43_200.0
-"""Seconds from the receive; SQS extends no further than 12 hours in all."""
 RETRY_FIRST, RETRY_LONGEST = 10, 900
 """Seconds until a message that is to be retried comes again; trebled with each receipt."""
 
@@ -37,17 +36,15 @@ class Queue(msgspec.Struct, frozen=True):
     name: str
     url: str
     region: str
+    entry: str = ""
+    """Under which entry of `monitor.aws.Aws` its credentials are; none: our own."""
     in_flight: int = 50
+    bulk: bool = False
+    """Whether all that comes is bulk: log files, nothing about a key right now."""
+    bulk_in_flight: int = 10_000
+    pollers: int = 4
     visibility: int = 60
     wait: int = 10
-
-
-class Hidden(msgspec.Struct):
-    """A message that is hidden for us, by its latest receipt handle."""
-
-    handle: str
-    received: float
-    extended: float
 
 
 class SqsSource:
@@ -60,17 +57,17 @@ class SqsSource:
         self.clock = clock
         self.metrics = metrics
         self.log = structlog.get_logger("sqs").bind(source=queue.name)
-        self.hidden: dict[str, Hidden] = {}
+        self.hidden = HiddenMessages(queue.in_flight, queue.bulk_in_flight)
         self.stopping = asyncio.Event()
-        self.room = asyncio.Event()
-        self.room.set()
+        self.polling = 0
+        self.busy = False
         self.has_dlq = True
         self.trouble: str | None = "no receive has succeeded yet"
         self.polled_at = clock.monotonic()
         self.batches = Batches(aws, self.client, queue.url, self.count_settle_error)
 
     async def client(self) -> "SQSClient":
-        return await self.aws.sqs(self.queue.region)
+        return await self.aws.sqs(self.queue.region, self.queue.entry)
 
     def problem(self) -> str | None:
         """Why nothing can be received, for `/readyz`."""
@@ -78,31 +75,44 @@ class SqsSource:
 
     def stop(self) -> None:
         self.stopping.set()
-        self.room.set()
+        self.hidden.close()
 
     # -- taking
 
+    def wants_another_poller(self) -> bool:
+        """Whether the last receive was full, so that one more poller would find work."""
+        return self.busy and self.polling < self.queue.pollers and not self.stopping.is_set()
+
     async def deliveries(self) -> AsyncIterator[Delivery]:
+        """One poller. A second one ends when it finds nothing; the last goes on until `stop`."""
         backoff = Backoff()
-        while not self.stopping.is_set():
-            self.polled_at = self.clock.monotonic()
-            await self.room.wait()
-            if self.stopping.is_set():
-                break
-            try:
-                messages = await self.receive(min(10, self.queue.in_flight - len(self.hidden)))
-            except MonitorError as error:
-                self.failed(error)
-                await self.stopped_within(backoff.next())
-                continue
-            self.well()
-            backoff.reset()
-            deliveries = [one for message in messages if (one := self.accept(message))]
-            for number, delivery in enumerate(deliveries):
-                if self.stopping.is_set():
-                    await self.give_back(one.delivery_id for one in deliveries[number:])
+        self.polling += 1
+        try:
+            while count := await self.hidden.ask():
+                self.polled_at = self.clock.monotonic()
+                try:
+                    messages = await self.receive(count)
+                except MonitorError as error:
+                    self.busy = False
+                    self.failed(error)
+                    await self.stopped_within(backoff.next())
+                    continue
+                finally:
+                    self.hidden.asked(count)
+                self.well()
+                backoff.reset()
+                self.busy = len(messages) == count
+                deliveries = [one for message in messages if (one := self.accept(message))]
+                self.metrics.in_flight.labels(self.name).set(len(self.hidden))
+                for number, delivery in enumerate(deliveries):
+                    if self.stopping.is_set():
+                        await self.give_back(one.delivery_id for one in deliveries[number:])
+                        break
+                    yield delivery
+                if not messages and self.polling > 1:
                     break
-                yield delivery
+        finally:
+            self.polling -= 1
 
     async def receive(self, count: int) -> list["MessageTypeDef"]:
         client = await self.client()
@@ -121,21 +131,18 @@ class SqsSource:
         return answer.get("Messages", [])
 
     def accept(self, message: "MessageTypeDef") -> Delivery | None:
-        """Note a message as hidden for us; None if it is being worked on already.
-
-        Its visibility ran out under us, then; only the newest handle can settle it.
-        """
+        """Note a message as hidden for us; None if it is being worked on already."""
         now = self.clock.now()
         message_id, attributes = message.get("MessageId", ""), message.get("Attributes", {})
-        monotonic = self.clock.monotonic()
-        again = message_id in self.hidden
-        self.hidden[message_id] = Hidden(message.get("ReceiptHandle", ""), monotonic, monotonic)
-        self.update_room()
+        handle = message.get("ReceiptHandle", "")
+        new = self.hidden.add(message_id, handle, self.clock.monotonic())
+        if self.queue.bulk:
+            self.hidden.make_bulk(message_id)
         self.metrics.received.labels(self.name).inc()
         sent = milliseconds(attributes.get("SentTimestamp"))
         if sent is not None:
             self.metrics.message_age.labels(self.name).observe(max(0.0, now - sent))
-        if again:
+        if not new:
             return None
         return Delivery(
             delivery_id=message_id,
@@ -147,18 +154,15 @@ class SqsSource:
             sender_id=attributes.get("SenderId", ""),
         )
 
-    def update_room(self) -> None:
-        self.metrics.in_flight.labels(self.name).set(len(self.hidden))
-        if len(self.hidden) < self.queue.in_flight or self.stopping.is_set():
-            self.room.set()
-        else:
-            self.room.clear()
+    def make_room(self, delivery: Delivery) -> None:
+        """It is bulk: it takes no room from the urgent ones any more."""
+        self.hidden.make_bulk(delivery.delivery_id)
 
     # -- settling
 
     async def settle(self, delivery: Delivery, disposition: Disposition) -> None:
-        message = self.hidden.pop(delivery.delivery_id, None)
-        self.update_room()
+        message = self.hidden.take(delivery.delivery_id)
+        self.metrics.in_flight.labels(self.name).set(len(self.hidden))
         if message is None:
             return
         match disposition:
@@ -175,9 +179,9 @@ class SqsSource:
 
     async def give_back(self, delivery_ids: Iterable[str] | None = None) -> None:
         """Make messages visible again at once; None means all that are hidden for us."""
-        ids = list(self.hidden) if delivery_ids is None else list(delivery_ids)
-        handles = [self.hidden.pop(one).handle for one in ids if one in self.hidden]
-        self.update_room()
+        ids = list(self.hidden.messages) if delivery_ids is None else list(delivery_ids)
+        handles = [one.handle for one in map(self.hidden.take, ids) if one]
+        self.metrics.in_flight.labels(self.name).set(len(self.hidden))
         if handles:
             self.log.info("giving messages back", count=len(handles))
             await asyncio.gather(*(self.batches.put(Entry(handle, 0)) for handle in handles))
@@ -189,27 +193,20 @@ class SqsSource:
 
     async def keep_hidden(self) -> None:
         """Extend the visibility of what is being worked on, at half-life. Ends by cancellation."""
-        half = self.queue.visibility / 2
         while True:
-            await asyncio.sleep(half / 2)
-            now = self.clock.monotonic()
-            due = {
-                message_id: message
-                for message_id, message in self.hidden.items()
-                if now - message.extended >= half
-                and now - message.received + self.queue.visibility < LONGEST_HIDDEN
-            }
+            await asyncio.sleep(self.queue.visibility / 4)
+            due = self.hidden.due(self.clock.monotonic(), self.queue.visibility)
             await asyncio.gather(*(self.extend(one, message) for one, message in due.items()))
 
     async def extend(self, message_id: str, message: Hidden) -> None:
-        if self.hidden.get(message_id) is not message:
+        if self.hidden.messages.get(message_id) is not message:
             return
         now = self.clock.monotonic()
         ok = await self.batches.put(Entry(message.handle, self.queue.visibility))
         if ok:
             message.extended = now  # else it is tried again soon, before the visibility runs out
         # Settled meanwhile: then the failure means nothing.
-        if self.hidden.get(message_id) is message:
+        if self.hidden.messages.get(message_id) is message:
             result = "ok" if ok else "failed"
             self.metrics.heartbeats.labels(self.name, result).inc()
 

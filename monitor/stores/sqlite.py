@@ -67,6 +67,8 @@ class SqliteStore:
     async def open(cls, path: Path, clock: Clock) -> "SqliteStore":
         """Open or make the file. Raises `StoreError`, in words that name the path."""
         try:
+            # For our eyes only: it says who did what to which key.
+            path.touch(mode=0o600, exist_ok=True)  # noqa: ASYNC240 - once, at the start
             # Autocommit: every statement here is a transaction of its own.
             database = await aiosqlite.connect(path, isolation_level=None, timeout=5)
         except (sqlite3.Error, OSError) as error:

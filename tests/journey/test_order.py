@@ -22,11 +22,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from monitor.aws import Aws
+from monitor.books import Books
 from monitor.delivery import Delivery, Disposition
 from monitor.detection import Detection
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
 from monitor.detectors.key_enabled import KeyEnabled
+from monitor.duplicates import Duplicates
+from monitor.key import KeyRef
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.plugins import Detector, NoOptions, Services
@@ -70,7 +73,11 @@ class World:
             await admin.disable_key(KeyId=self.arn)
         self.clock.ahead += 10
         metrics, store = Metrics(), MemoryStore(self.clock)
-        await FirstSight((ACCOUNT, REGION), aws, store, self.clock, metrics).look()
+        # Of this key alone: the keys of all examples before are still there.
+        sight = FirstSight((ACCOUNT, REGION), aws, store, self.clock, metrics)
+        key = KeyRef.parse(self.arn)
+        assert key is not None
+        await sight.note(key, asyncio.Semaphore())
         self.clock.ahead += 10
         services = Services(aws, self.clock, store, metrics, structlog.get_logger(), "test")
         restore = RestoreKey(RestoreOptions(doubt_seconds=0, settle_seconds=5), services)
@@ -89,7 +96,8 @@ class World:
             Detection(detectors, metrics),
             rules,
             Response({"restore_key": restore}, store, self.clock, metrics),
-            metrics,
+            Duplicates(store, self.clock, metrics),
+            Books(metrics),
         )
         self.first_record = len(self.simulator.records)
 

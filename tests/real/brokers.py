@@ -117,7 +117,10 @@ async def cable_to(port: int) -> AsyncIterator[Cable]:
 
 
 class Liar:
-    """Accepts connections, acknowledges the first `honest` publishes, and swallows the others."""
+    """Accepts connections, acknowledges the first `honest` publishes, and swallows the others.
+
+    With `honest` below zero it does not even accept: the wire is there, and nobody speaks.
+    """
 
     def __init__(self, honest: int) -> None:
         self.honest = honest
@@ -131,7 +134,9 @@ class Liar:
         try:
             while True:
                 kind, body = await packet(reader)
-                if kind >> 4 == 1:  # CONNECT -> CONNACK, accepted
+                if kind >> 4 == 1 and honest < 0:
+                    self.swallowed += 1
+                elif kind >> 4 == 1:  # CONNECT -> CONNACK, accepted
                     writer.write(b"\x20\x02\x00\x00")
                 elif kind >> 4 == 3 and honest > 0:  # PUBLISH at QoS 1 -> PUBACK
                     honest -= 1

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ REQUIRED = "KMS_MONITOR_REAL"
 
 def require(program: str) -> str:
     """The path of an installed program; without it the test skips, or fails where required."""
-    # Debian keeps daemons where an ordinary user's PATH does not look.
-    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    # The aws command lies beside our Python, and Debian keeps daemons where an ordinary user's
+    # PATH does not look.
+    places = [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin"]
+    found = shutil.which(program, path=os.pathsep.join([*places, "/usr/local/sbin"]))
     if found:
         return found
     reason = f"{program} is not installed"

@@ -211,6 +211,15 @@ async def test_nothing_counts_without_acknowledgement(honest: int) -> None:
         assert broker.swallowed
 
 
+async def test_a_stop_does_not_wait_for_a_broker_that_never_speaks() -> None:
+    async with liar(honest=-1) as broker:
+        mqtt = responder(broker.port, ack_seconds=20)
+        async with serving(mqtt):
+            await until(lambda: broker.swallowed > 0)
+            stopped = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - stopped < 1
+
+
 async def test_broker_killed_and_back_each_message_once(tmp_path: Path) -> None:
     watcher = {"identifier": "watcher", "clean_session": False}
     broker = Mosquitto(tmp_path, "persistence true", f"persistence_location {tmp_path}/")

@@ -59,8 +59,10 @@ def copy_tree(target: Path) -> None:
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
-    # make finds its work done, so that the copy does not install everything once more.
+    # make must find its work done: it would install the copy into the environment of the tests.
     (target / ".venv").symlink_to(Path(sys.prefix))
+    for name in ("pyproject.toml", "requirements/dev.txt"):
+        os.utime(target / name, (0, 0))
 
 
 @pytest.mark.real
