@@ -18,6 +18,7 @@ from rich.table import Table
 from monitor import plugins
 from monitor.demo.command import demo
 from monitor.errors import SettingsError
+from monitor.replay.command import replay
 from monitor.simulator.command import simulate
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command()(simulate)
 app.command(epilog="Example: kms-monitor demo --stay")(demo)
+app.command(epilog="Example: kms-monitor replay s3://my-trail/AWSLogs --from 7d")(replay)
 generate = typer.Typer(help="Write files that are made from the code.", no_args_is_help=True)
 app.add_typer(generate, name="generate")
 
