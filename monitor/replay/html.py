@@ -22,13 +22,13 @@ from monitor.replay.judging import Row
 from monitor.replay.run import Result
 from monitor.replay.table import short, summary
 
-WIDTH, LEFT, RIGHT = 1000, 210, 24
+WIDTH, LEFT, RIGHT = 1000, 210, 44
 LANE, TOP, BOTTOM = 26, 14, 30
 """Of the timeline, in its own units."""
 LANES: Final = 20
 """Keys with a lane of their own; the others share one."""
 OTHERS: Final = "all other keys"
-LATER: Final = {60: "%H:%M:%S", 86400: "%m-%d %H:%M"}
+LATER: Final = {60: "%H:%M:%S", 3600: "%H:%M", 7 * 86400: "%m-%d %H:%M"}
 """How a tick is written where two are closer than so many seconds; else as a day."""
 
 

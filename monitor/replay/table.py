@@ -68,10 +68,9 @@ def short(actor: str) -> str:
 def summary(result: Result) -> list[str]:
     """What was read, and what was found in it."""
     gathered, judged = result.gathered, result.judged
-    size = gathered.size / 1e6
     seconds = max(result.seconds, 0.001)
     read = f"{count(gathered.read, 'event')} read in {count(gathered.inputs, 'file')}"
-    read += f" ({size:,.1f} MB in {seconds:,.1f} s, {size / seconds:,.1f} MB/s)"
+    read += f" ({size(gathered.size)} in {seconds:,.1f} s, {size(gathered.size / seconds)}/s)"
     if gathered.resumed:
         read += f"; {count(gathered.resumed, 'file')} of them read earlier"
     if judged.duplicates:
@@ -90,3 +89,8 @@ def summary(result: Result) -> list[str]:
 
 def count(number: int, word: str) -> str:
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def size(number: float) -> str:
+    """Bytes, in the unit that people would choose."""
+    return f"{number / 1e6:,.1f} MB" if number >= 1e5 else f"{number / 1e3:,.1f} kB"
