@@ -1,0 +1,78 @@
+"""What the daemon would have done: a model of each key's state over event time. Pure.
+
+It stands for what a repair asks of the world: the store (which state is right) and KMS (which
+state the key is in). In mode `enforce` every repair is taken to succeed, so that a key which was
+attacked twice is answered twice, as it would have been.
+"""
+
+from typing import Final
+
+from monitor.clock import Clock
+from monitor.decision import Decision, Reason, Verdict
+from monitor.key import KeyRef, KeySnapshot, KeyState
+from monitor.ledger import Baseline, Origin
+from monitor.repair.baseline import prior_state
+from monitor.repair.plan import plan
+
+WHY: Final = {
+    Reason.FAILED_ATTEMPT: "failed attempt",
+    Reason.NOTICE: "nothing that a repair undoes",
+    Reason.NO_KEY: "the record does not name the key",
+    Reason.RECORD_DISAGREES: "the record's account or Region is not the key's",
+    Reason.ACCOUNT_NOT_ALLOWED: "the account is not in the settings",
+    Reason.REGION_NOT_ALLOWED: "the Region is not in the settings",
+    Reason.OWN_CALL: "the daemon's own call",
+    Reason.APPROVED_ACTOR: "approved",
+    Reason.ACCEPTED_CHANGE: "a change that is accepted as right",
+}
+"""In words, for every reason but the two modes."""
+
+
+class Keys:
+    """Every key that history tells of, as it would be had the daemon been there."""
+
+    def __init__(self, clock: Clock, *, repairs: bool) -> None:
+        """`repairs`: whether the settings have a responder that repairs."""
+        self.clock = clock
+        self.repairs = repairs
+        self.right: dict[KeyRef, Baseline] = {}
+        self.live: dict[KeyRef, KeyState] = {}
+
+    def would(self, decision: Decision) -> str:
+        """What would have been done about this decision. Decisions come in order of event time."""
+        match decision.verdict:
+            case Verdict.DROP:
+                return f"would do nothing: {WHY[decision.reason]}"
+            case Verdict.TELL:
+                return f"would tell only: {WHY[decision.reason]}"
+            case Verdict.ACCEPT:
+                self.accept(decision)
+                return f"would do nothing: {WHY[decision.reason]}"
+            case Verdict.REPAIR:
+                return self.repair(decision)
+
+    def accept(self, decision: Decision) -> None:
+        key, caused = decision.finding.key, decision.finding.caused
+        if key is None or caused is None:
+            return
+        self.live[key] = caused
+        self.right[key] = Baseline(key, caused, self.clock.now(), Origin.ACCEPTED)
+
+    def repair(self, decision: Decision) -> str:
+        key = decision.finding.key
+        assert key is not None, "the policy repairs only what it can name"
+        wanted = prior_state(self.right.get(key), decision.finding.event_time)
+        state = decision.finding.caused or self.live.get(key, KeyState.ENABLED)
+        self.live[key] = state
+        steps = plan(KeySnapshot(key, state, self.clock.now()), wanted)
+        if steps.nothing_to_do:
+            return f"would do nothing: {state} is right for this key"
+        if not steps.calls:
+            return f"would tell only: {steps.wait or steps.impossible}"
+        calls = ", ".join(call.value for call in steps.calls)
+        if not self.repairs:
+            return "would tell only: the settings name no responder that repairs"
+        if decision.dry_run:
+            return f"would tell only: mode observe; enforce would call {calls}"
+        self.live[key] = wanted
+        return f"would call {calls}"
