@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor import logs
-from monitor.app import App, load
+from monitor.app import App
+from monitor.assembly import load
 from monitor.settings import Settings
 
 ATTACKS = 200

@@ -1,36 +1,28 @@
 """The daemon, put together from the settings: what lives long, and how it comes up and goes down."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from pathlib import Path
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from typing import Any
 
 import structlog
-from pydantic import BaseModel
 
 from monitor import plugins, web
+from monitor.assembly import assemble, make_aws, queues_of
 from monitor.aws import Aws
-from monitor.aws import Entry as AccountEntry
 from monitor.backoff import Backoff
-from monitor.books import Books
 from monitor.clock import Clock, SystemClock
 from monitor.consumer import Consumer
-from monitor.detection import Detection
-from monitor.duplicates import Duplicates
 from monitor.errors import MonitorError, SettingsError
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
-from monitor.policy import Rules, own_form
-from monitor.response import Response
-from monitor.settings import QueueSettings, Settings
-from monitor.settings_file import lines_of, place, plugin_options
-from monitor.sns_trust import SnsTrust
-from monitor.sources.sqs import Queue, SqsSource
+from monitor.policy import own_form
+from monitor.settings import Settings
+from monitor.sources.sqs import SqsSource
 from monitor.stores.memory import MemoryStore
 from monitor.stores.sqlite import SqliteStore
 from monitor.sweep import FirstSight
-from monitor.trust import Trust
 
 STUCK = 300.0
 """Seconds without a receive, after which the process counts as stuck (`/healthz`)."""
@@ -54,6 +46,7 @@ class App:
         self.trouble: dict[str, str] = {"start": "not all parts are up yet"}
         self.sources: list[SqsSource] = []
         self.consumers: list[Consumer] = []
+        self.closing = ExitStack()
         self.port = 0
         self.beat = self.clock.monotonic()
 
@@ -80,11 +73,12 @@ class App:
             raise SettingsError([f"web: cannot listen on {at.host}:{at.port}: {error}"]) from error
         self.log.info("listening", url=f"http://{at.host}:{self.port}/metrics")
         try:
-            async with self.aws() as aws:
+            async with make_aws(settings, self.metrics) as aws:
                 store = await self.open_store()
                 if store is not None:
                     try:
-                        await self.live(aws, store, when_up)
+                        with self.closing:
+                            await self.live(aws, store, when_up)
                     finally:
                         await store.close()
         finally:
@@ -92,7 +86,16 @@ class App:
         self.log.info("stopped")
 
     async def live(self, aws: Aws, store: Store, when_up: Callable[[], None] | None) -> None:
-        pipeline, responders = self.assemble(aws, store)
+        settings = self.settings
+        parts = assemble(
+            settings,
+            self.loaded,
+            aws=aws,
+            store=store,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
+        self.closing.callback(parts.archive.close)
         async with asyncio.TaskGroup() as tasks:
             long_lived: list[asyncio.Task[Any]] = []
 
@@ -103,14 +106,14 @@ class App:
 
             start("beat", self.keep_beating())
             start("check the store", self.watch_store(store))
-            start("learn our own names", self.learn_own_names(aws, pipeline))
-            for name, responder in responders.items():
+            start("learn our own names", self.learn_own_names(aws, parts.pipeline))
+            for name, responder in parts.responders.items():
                 self.problems[f"responder {name}"] = responder.problem
                 start(f"serve responder {name}", responder.serve())
             await self.first_sight(aws, store, start)
-            for queue in settings_queues(self.settings):
+            for queue in queues_of(settings):
                 source = SqsSource(queue, aws, self.clock, self.metrics)
-                consumer = Consumer(source, pipeline, self.clock, self.metrics)
+                consumer = Consumer(source, parts.pipeline, self.clock, self.metrics)
                 self.problems[f"queue {queue.name}"] = source.problem
                 self.problems[f"consumer {queue.name}"] = consumer.problem
                 start(f"send batches to {queue.name}", source.batches.run())
@@ -142,25 +145,6 @@ class App:
         for source in self.sources:
             await source.give_back()
 
-    # -- putting together
-
-    def aws(self) -> Aws:
-        settings = self.settings
-        return Aws(
-            self.metrics,
-            entries=[
-                AccountEntry(one.id, one.role_arn or "", one.external_id or "")
-                for one in settings.accounts
-            ]
-            + [
-                AccountEntry(entry_name(queue), queue.role_arn, queue.external_id or "")
-                for queue in settings.queues
-                if queue.role_arn
-            ],
-            pool=sum(queue.in_flight + queue.pollers for queue in settings.queues) + 20,
-            home_region=settings.queues[0].region,
-        )
-
     async def open_store(self) -> Store | None:
         """The store; tried for as long as it takes, for a daemon that exits cannot be asked why."""
         settings, backoff = self.settings.store, Backoff()
@@ -177,44 +161,6 @@ class App:
                 self.trouble.pop("store", None)
                 return store
         return None
-
-    def assemble(self, aws: Aws, store: Store) -> tuple[Pipeline, dict[str, plugins.Responder]]:
-        settings, clock, metrics = self.settings, self.clock, self.metrics
-        responders = {
-            name: make(
-                plugins.Services(
-                    aws=aws,
-                    clock=clock,
-                    store=store,
-                    metrics=metrics,
-                    log=structlog.get_logger(name),
-                    environment=settings.environment,
-                )
-            )
-            for name, make in self.loaded.responders.items()
-        }
-        rules = Rules(
-            mode=settings.mode,
-            places=settings.places,
-            repairers=tuple(name for name, one in responders.items() if one.repairs),
-            tellers=tuple(name for name, one in responders.items() if not one.repairs),
-            modes=self.loaded.modes,
-            approved_actors=tuple(settings.approved_actors),
-        )
-        detection = Detection([make() for make in self.loaded.detectors.values()], metrics)
-        response = Response(responders, store, clock, metrics)
-        trust = Trust(
-            {queue.label: tuple(queue.senders) for queue in settings.queues},
-            SnsTrust(
-                settings.sns_topics,
-                verify=settings.verify_sns_signatures,
-                clock=clock,
-                metrics=metrics,
-            ),
-        )
-        duplicates = Duplicates(store, clock, metrics)
-        books = Books(metrics)
-        return Pipeline(detection, rules, response, duplicates, books, trust=trust), responders
 
     # -- long-lived tasks
 
@@ -297,40 +243,3 @@ class App:
         if self.stopping.is_set():
             found["stop"] = "stopping"
         return found
-
-
-def settings_queues(settings: Settings) -> list[Queue]:
-    return [
-        Queue(
-            name=queue.label,
-            url=queue.url,
-            region=queue.region,
-            entry=entry_name(queue) if queue.role_arn else "",
-            in_flight=queue.in_flight,
-            bulk=queue.priority == "bulk",
-            bulk_in_flight=queue.bulk_in_flight,
-            pollers=queue.pollers,
-            visibility=queue.visibility_seconds,
-            wait=queue.wait_seconds,
-        )
-        for queue in settings.queues
-    ]
-
-
-def entry_name(queue: QueueSettings) -> str:
-    """Under which name the role of a queue is kept; no account has such a name."""
-    return f"queue {queue.label}"
-
-
-def load(settings: Settings, file: Path) -> plugins.Loaded:
-    """Load and validate every plugin that the settings name. Raises `SettingsError`."""
-
-    def validate(
-        model: type[BaseModel], options: Mapping[str, Any], path: tuple[str, str]
-    ) -> BaseModel:
-        return plugin_options(model, options, path, file)
-
-    def where(path: tuple[str, ...]) -> str:
-        return place(path, str(file), lines_of(file))
-
-    return plugins.load_all(settings.detectors, settings.responders, validate, where)

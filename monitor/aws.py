@@ -145,6 +145,10 @@ class Aws:
         """SQS, with our own credentials or those of an entry: a queue may be somebody else's."""
         return cast("SQSClient", await self.client("sqs", region, entry))
 
+    async def s3(self, region: str) -> Any:
+        """S3 with our own credentials: a bucket of another account lets us in by its policy."""
+        return await self.client("s3", region)
+
     async def sns(self, region: str) -> "SNSClient":
         """SNS can only be published to in the topic's own Region (aws-facts 6)."""
         return cast("SNSClient", await self.client("sns", region))

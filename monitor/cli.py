@@ -158,7 +158,7 @@ def schema() -> None:
 
 def read(config: Path) -> "tuple[Settings, plugins.Loaded]":
     """The settings with their plugins loaded; faults end the program with exit code 2."""
-    from monitor.app import load  # noqa: PLC0415
+    from monitor.assembly import load  # noqa: PLC0415
     from monitor.settings_file import read_settings  # noqa: PLC0415
 
     try:

@@ -98,6 +98,15 @@ class Metrics:
             ["source", "event_name", "fate"],
             registry=r,
         )
+        self.log_objects = Counter(
+            p + "log_objects",
+            "S3 objects that messages pointed at, by kind and by what became of them.",
+            ["kind", "fate"],
+            registry=r,
+        )
+        self.log_bytes = Counter(
+            p + "log_unpacked_bytes", "Bytes of log files, unpacked and searched.", registry=r
+        )
         self.unreadable = Counter(
             p + "unreadable",
             "Bodies that no decoder understands.",

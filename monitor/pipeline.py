@@ -1,6 +1,7 @@
 """The journey of one delivery, on one screen."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -22,7 +23,15 @@ from monitor.trust import Trust
 class Archive(Protocol):
     """Reads the wanted events of a log file; raises what `monitor.errors` names."""
 
-    def events(self, where: LogObject) -> AsyncIterator[Event]: ...
+    def events(self, where: LogObject) -> AsyncGenerator[Event]: ...
+
+
+class NoArchive:
+    """Where no log files are read, a message about them must not be lost: it is REJECTed."""
+
+    async def events(self, where: LogObject) -> AsyncGenerator[Event]:
+        raise Unreadable("no_archive", f"s3://{where.bucket}/{where.key} is not read here")
+        yield  # makes it a generator
 
 
 class Pipeline:
@@ -45,7 +54,7 @@ class Pipeline:
         self.duplicates = duplicates
         self.books = books
         self.trust = trust or Trust()
-        self.archive = archive
+        self.archive = archive or NoArchive()
 
     async def process(
         self, delivery: Delivery, make_room: Callable[[], None] = lambda: None
@@ -71,11 +80,10 @@ class Pipeline:
     async def read(self, where: LogObject, delivery: Delivery) -> Disposition:
         """Every wanted event of one log file. One bad file does not hold up the others."""
         dispositions: list[Disposition] = []
-        if self.archive is None:
-            return Disposition.DONE
         try:
-            async for event in self.archive.events(where):
-                dispositions.append(await self.judge(event, delivery))  # noqa: PERF401
+            async with aclosing(self.archive.events(where)) as events:
+                async for event in events:
+                    dispositions.append(await self.judge(event, delivery))  # noqa: PERF401
         except Unreadable as error:
             dispositions += self.books.unreadable(delivery, [Damage(error.reason, str(error))])
         except (WorthRetrying, NotWorthRetrying) as error:

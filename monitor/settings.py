@@ -135,6 +135,18 @@ class StoreSettings(Model):
     )
 
 
+class LogFileSettings(Model):
+    at_once: int = Field(
+        default=2, ge=1, le=32, description="CloudTrail log files read at the same time, at most."
+    )
+    largest_unpacked_mb: int = Field(
+        default=2048,
+        ge=1,
+        le=65_536,
+        description="A log file that unpacks to more is taken for an attack and not read on.",
+    )
+
+
 class WebSettings(Model):
     host: str = Field("127.0.0.1", description="0.0.0.0 in a container.")
     port: int = Field(8080, ge=0, le=65535, description="0 takes any free port.")
@@ -190,6 +202,7 @@ class Settings(Model):
         "fetched by HTTPS from SNS in the topic's Region.",
     )
     store: StoreSettings = StoreSettings()
+    log_files: LogFileSettings = LogFileSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
     grace_seconds: float = Field(

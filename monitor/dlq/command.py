@@ -151,7 +151,7 @@ def run(work: "Callable[[Stopping], Awaitable[T]]") -> T:
 
 
 def read(config: Path) -> "tuple[Settings, Loaded]":
-    from monitor.app import load  # noqa: PLC0415
+    from monitor.assembly import load  # noqa: PLC0415
     from monitor.settings_file import read_settings  # noqa: PLC0415
 
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from monitor import plugins
-from monitor.app import load
+from monitor.assembly import load
 from monitor.aws import Aws, Entry
 from monitor.detection import Detection
 from monitor.errors import MonitorError, SettingsError

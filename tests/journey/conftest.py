@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from aiobotocore.session import get_session
 
-from monitor.app import App, load
+from monitor.app import App
+from monitor.assembly import load
 from monitor.settings import Settings
 from monitor.simulator.server import Simulator
 

@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 import monitor
-from monitor.app import load
+from monitor.assembly import load
 from monitor.schema import settings_schema
 from monitor.settings_file import read_settings
 

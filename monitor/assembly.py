@@ -1,0 +1,166 @@
+"""Puts the parts of the daemon together from the settings. Nothing here waits or runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic import BaseModel
+
+from monitor import plugins
+from monitor.aws import Aws, Entry
+from monitor.books import Books
+from monitor.clock import Clock
+from monitor.detection import Detection
+from monitor.duplicates import Duplicates
+from monitor.ledger import Store
+from monitor.metrics import Metrics
+from monitor.pipeline import Pipeline
+from monitor.policy import Rules
+from monitor.response import Response
+from monitor.settings import QueueSettings, Settings
+from monitor.settings_file import lines_of, place, plugin_options
+from monitor.sns_trust import SnsTrust
+from monitor.sources.archive import Archive
+from monitor.sources.records import Limits
+from monitor.sources.sqs import Queue
+from monitor.trust import Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the app runs. `archive` is to be closed at the end."""
+
+    pipeline: Pipeline
+    responders: dict[str, plugins.Responder]
+    archive: Archive
+
+
+def assemble(
+    settings: Settings,
+    loaded: plugins.Loaded,
+    *,
+    aws: Aws,
+    store: Store,
+    clock: Clock,
+    metrics: Metrics,
+) -> Parts:
+    responders = make_responders(
+        settings, loaded, aws=aws, store=store, clock=clock, metrics=metrics
+    )
+    rules = Rules(
+        mode=settings.mode,
+        places=settings.places,
+        repairers=tuple(name for name, one in responders.items() if one.repairs),
+        tellers=tuple(name for name, one in responders.items() if not one.repairs),
+        modes=loaded.modes,
+        approved_actors=tuple(settings.approved_actors),
+    )
+    detection = Detection([make() for make in loaded.detectors.values()], metrics)
+    trust = Trust(
+        {queue.label: tuple(queue.senders) for queue in settings.queues},
+        SnsTrust(
+            settings.sns_topics,
+            verify=settings.verify_sns_signatures,
+            clock=clock,
+            metrics=metrics,
+        ),
+    )
+    archive = Archive(
+        aws,
+        detection.wanted,
+        metrics,
+        at_once=settings.log_files.at_once,
+        limits=Limits(unpacked_bytes=settings.log_files.largest_unpacked_mb * 1024**2),
+        home_region=settings.queues[0].region,
+    )
+    pipeline = Pipeline(
+        detection,
+        rules,
+        Response(responders, store, clock, metrics),
+        Duplicates(store, clock, metrics),
+        Books(metrics),
+        trust=trust,
+        archive=archive,
+    )
+    return Parts(pipeline, responders, archive)
+
+
+def make_responders(
+    settings: Settings,
+    loaded: plugins.Loaded,
+    *,
+    aws: Aws,
+    store: Store,
+    clock: Clock,
+    metrics: Metrics,
+) -> dict[str, plugins.Responder]:
+    return {
+        name: make(
+            plugins.Services(
+                aws=aws,
+                clock=clock,
+                store=store,
+                metrics=metrics,
+                log=structlog.get_logger(name),
+                environment=settings.environment,
+            )
+        )
+        for name, make in loaded.responders.items()
+    }
+
+
+def make_aws(settings: Settings, metrics: Metrics) -> Aws:
+    """The door to AWS, with every account and every queue of another account as an entry."""
+    accounts = [
+        Entry(one.id, one.role_arn or "", one.external_id or "") for one in settings.accounts
+    ]
+    queues = [
+        Entry(entry_name(queue), queue.role_arn, queue.external_id or "")
+        for queue in settings.queues
+        if queue.role_arn
+    ]
+    return Aws(
+        metrics,
+        entries=accounts + queues,
+        pool=sum(queue.in_flight + queue.pollers for queue in settings.queues) + 20,
+        home_region=settings.queues[0].region,
+    )
+
+
+def queues_of(settings: Settings) -> list[Queue]:
+    return [
+        Queue(
+            name=queue.label,
+            url=queue.url,
+            region=queue.region,
+            entry=entry_name(queue) if queue.role_arn else "",
+            in_flight=queue.in_flight,
+            bulk=queue.priority == "bulk",
+            bulk_in_flight=queue.bulk_in_flight,
+            pollers=queue.pollers,
+            visibility=queue.visibility_seconds,
+            wait=queue.wait_seconds,
+        )
+        for queue in settings.queues
+    ]
+
+
+def entry_name(queue: QueueSettings) -> str:
+    """Under which name the role of a queue is kept; no account has such a name."""
+    return f"queue {queue.label}"
+
+
+def load(settings: Settings, file: Path) -> plugins.Loaded:
+    """Load and validate every plugin that the settings name. Raises `SettingsError`."""
+
+    def validate(
+        model: type[BaseModel], options: Mapping[str, Any], path: tuple[str, str]
+    ) -> BaseModel:
+        return plugin_options(model, options, path, file)
+
+    def where(path: tuple[str, ...]) -> str:
+        return place(path, str(file), lines_of(file))
+
+    return plugins.load_all(settings.detectors, settings.responders, validate, where)
