@@ -176,7 +176,7 @@ async def test_all_pollers_pause_not_only_the_one_that_saw_it() -> None:
     [
         [f"poison {number}" for number in range(ENOUGH - 1)],
         [word for number in range(40) for word in (f"fine {number}", f"poison {number}")],
-        [f"crash {number}" for number in range(60)],
+        [f"crash {number}" for number in range(ENOUGH + 5)],
     ],
 )
 async def test_too_few_or_not_most_or_only_retried_does_not_pause(bodies: list[str]) -> None:
