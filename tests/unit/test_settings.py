@@ -104,6 +104,8 @@ def test_the_least_that_is_needed(desk: Desk) -> None:
         (GOOD + "grace_seconds: soon\n", "FILE:8", "grace_seconds: is 'soon', but: "),
         (GOOD + "detectors: {}\n", "FILE:8", "detectors: is a mapping"),
         (GOOD + "detectors: [key_disabled]\n", "FILE:8", "detectors: is a list"),
+        (GOOD + "mode: enforce\n", "FILE:8", "mode: stands there twice"),
+        (GOOD + "    region: us-east-1\n", "FILE:8", "queues.0.region: stands there twice"),
         # the plugins and their options
         (
             GOOD + "detectors:\n  key_lost:\n",
