@@ -23,10 +23,13 @@ def printable(text: str) -> str:
 
 
 def plain_traceback(sio: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
-    """A traceback without local variables, whose messages cannot move the cursor either."""
+    """A traceback without local variables, whose messages cannot move the cursor either.
+
+    Indented, so that no line of a message can pass for a line of the log.
+    """
     text = io.StringIO()
     structlog.dev.plain_traceback(text, exc_info)
-    sio.write("\n".join(printable(line) for line in text.getvalue().split("\n")))
+    sio.write("\n".join(f"  {printable(line)}" for line in text.getvalue().split("\n")))
 
 
 def clean_values(

@@ -62,11 +62,16 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Places]:
     if not isinstance(document, dict):
         raise SettingsError([f"{path}: must hold names with values, such as `mode: observe`"])
     lines: Places = {}
-    note_lines(node, (), lines)
+    twice: list[str] = []
+    note_lines(node, (), lines, twice)
+    if twice:
+        # YAML would take the last one without a word.
+        raise SettingsError([f"{path}:{one}: stands there twice" for one in twice])
     return document, lines
 
 
-def note_lines(node: yaml.Node | None, path: Path_, lines: Places) -> None:
+def note_lines(node: yaml.Node | None, path: Path_, lines: Places, twice: list[str]) -> None:
+    """Fill `lines`, and `twice` with the line and path of every name that stood there before."""
     if node is None:
         return
     lines.setdefault(path, node.start_mark.line + 1)
@@ -74,11 +79,13 @@ def note_lines(node: yaml.Node | None, path: Path_, lines: Places) -> None:
         case yaml.MappingNode():
             for name, value in node.value:
                 inside = (*path, str(name.value))
+                if inside in lines:
+                    twice.append(f"{name.start_mark.line + 1}: {'.'.join(map(str, inside))}")
                 lines[inside] = name.start_mark.line + 1
-                note_lines(value, inside, lines)
+                note_lines(value, inside, lines, twice)
         case yaml.SequenceNode():
             for index, value in enumerate(node.value):
-                note_lines(value, (*path, index), lines)
+                note_lines(value, (*path, index), lines, twice)
         case _:
             pass
 

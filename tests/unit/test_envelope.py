@@ -179,6 +179,64 @@ def test_of_duplicate_names_the_last_one_counts() -> None:
     assert only(text).event_name == "DisableKey"
 
 
+INSIGHT = "AWS Insight via CloudTrail"
+PLACE = {"bucket": {"name": "logs"}, "object": {"key": "a+b.gz"}}
+S3 = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": PLACE}
+CONFIG = {"messageType": "ConfigurationHistoryDeliveryCompleted"}
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (envelope({"insightDetails": {}}, **{"detail-type": INSIGHT}), Opened(others=1)),
+        ({"insightDetails": {}}, Opened(others=1)),
+        ({"Records": [{"insightDetails": {}}]}, Opened(others=1)),
+        ({"Records": []}, Opened(skipped="no_records")),
+        ({"Records": [{"eventID": "x"}]}, ["missing_field"]),
+        ({"Records": [{"eventSource": "aws:dynamodb", "eventName": "INSERT"}]}, ["unknown_shape"]),
+        ({"Records": [S3]}, "a b.gz"),
+        ({"Records": [S3 | {"eventName": "ObjectRemoved:Delete"}]}, Opened(others=1)),
+        ({"Records": [S3 | {"s3": {}}]}, ["missing_field"]),
+        (envelope(PLACE, **{"detail-type": "Object Created", "source": "aws.s3"}), "a+b.gz"),
+        (PLACE, "a+b.gz"),
+        ({"s3Bucket": "logs", "s3ObjectKey": ["a+b.gz"]}, "a+b.gz"),
+        ({"s3Bucket": 5, "s3ObjectKey": ["a+b.gz"]}, "wrong_type"),
+        ({"s3Bucket": "logs", "s3ObjectKey": "a"}, "wrong_type"),
+        ({"Event": "s3:TestEvent", "Bucket": "logs"}, Opened(skipped="s3_test_event")),
+        (CONFIG, Opened(others=1)),
+        (envelope(CONFIG, **{"detail-type": ...}), Opened(others=1)),
+        ({"invokingEvent": json.dumps(CONFIG), "resultToken": "t"}, Opened(others=1)),
+        ({"invokingEvent": "{", "resultToken": "t"}, "wrong_type"),
+        (
+            {"Type": "SubscriptionConfirmation", "TopicArn": "t", "Message": "m"},
+            Opened(skipped="sns_confirmation"),
+        ),
+        ({"Type": "Surprise", "TopicArn": "t", "Message": "m"}, "unknown_shape"),
+        ({"Type": "Notification", "TopicArn": "t"}, "missing_field"),
+        ({"Type": "Notification", "TopicArn": "t", "Message": 5}, "wrong_type"),
+    ],
+)
+def test_every_shape_is_told_by_itself(value: Any, found: Any) -> None:
+    """An `Opened`, the key of the log file in it, why it is unreadable, or why its records are."""
+    read = opened(json.dumps(value))
+    if isinstance(read, Opened) and isinstance(found, list):
+        assert [one.reason for one in read.damaged] == found
+    elif isinstance(read, Opened) and read.objects:
+        assert [(one.bucket, one.key) for one in read.objects] == [("logs", found)]
+    else:
+        assert read == found
+
+
+def test_what_sns_wrapped_in_broken_text_is_unreadable() -> None:
+    text = json.dumps({"Type": "Notification", "TopicArn": "t", "Message": "@"}).encode()
+    assert opened(text.replace(b"@", b"\xff")) in {"not_json", "bad_text"}
+
+
+def test_cloudtrail_greets_a_new_topic_in_plain_text() -> None:
+    for text in ("CloudTrail validation message.", b"CloudTrail validation message."):
+        assert opened(text) == Opened(skipped="cloudtrail_validation")
+
+
 def test_one_damaged_record_of_many_costs_only_itself() -> None:
     many = [record(), record(eventTime="x"), 5, record(eventName="Decrypt"), record()]
     found = open_body(json.dumps({"Records": many}), WANTED)
