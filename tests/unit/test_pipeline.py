@@ -173,13 +173,17 @@ async def test_an_event_is_judged_and_acted_upon_and_the_decision_knows_when_it_
         batch(),
         json.dumps({"Event": "s3:TestEvent"}),
         "CloudTrail validation message.",
-        notice("no-archive-is-there"),
     ],
 )
 async def test_what_concerns_nobody_is_done(text: str) -> None:
     world = World()
     assert await world.process(text) is DONE
     assert not world.repairer.seen
+
+
+async def test_a_log_file_without_an_archive_is_kept_for_people() -> None:
+    world = World()
+    assert await world.process(notice("no-archive-is-there")) is Disposition.REJECT
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from monitor.app import load
+from monitor.assembly import load
 from monitor.errors import SettingsError
 from monitor.plugins import installed
 from monitor.policy import Mode
