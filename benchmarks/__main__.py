@@ -25,7 +25,11 @@ def main() -> int:
     for name, median in medians.items():
         table.add_row(name, f"{median * 1e6:.2f} us", f"{medians[BASELINE] / median:.2f}")
     Console().print(table)
-    return subprocess.run([sys.executable, "-m", "benchmarks.respond"], check=False).returncode
+    for name in ("respond", "backfill", "backlog"):
+        command = [sys.executable, "-m", f"benchmarks.{name}"]
+        if code := subprocess.run(command, check=False).returncode:
+            return code
+    return 0
 
 
 if __name__ == "__main__":
