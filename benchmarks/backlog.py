@@ -51,9 +51,9 @@ class Bench:
         app = App(settings, load(settings, Path("settings")))
         observe = app.metrics.detect_to_act.observe
 
-        def note(seconds: float, exemplar: dict[str, str] | None = None) -> None:
-            self.acted.append(seconds)
-            observe(seconds, exemplar)
+        def note(amount: float, exemplar: dict[str, str] | None = None) -> None:
+            self.acted.append(amount)
+            observe(amount, exemplar)
 
         app.metrics.detect_to_act.observe = note  # type: ignore[method-assign]
         return app
