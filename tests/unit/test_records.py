@@ -107,8 +107,13 @@ def test_a_flipped_bit_is_never_taken_for_sound(data: st.DataObject) -> None:
     place = data.draw(st.integers(10, len(good) - 1))
     bad = bytearray(good)
     bad[place] ^= 1 << data.draw(st.integers(0, 7))
-    with pytest.raises(Unreadable):
-        read(bytes(bad))
+    try:
+        seen = read(bytes(bad))
+    except Unreadable:
+        return
+    # Some bits mean nothing, such as those that fill up deflate's last byte.
+    assert seen == ["1"]
+    assert gzip.decompress(bad) == gzip.decompress(good)
 
 
 @pytest.mark.parametrize(
