@@ -74,6 +74,7 @@ def assemble(
         at_once=settings.log_files.at_once,
         limits=Limits(unpacked_bytes=settings.log_files.largest_unpacked_mb * 1024**2),
         home_region=settings.queues[0].region,
+        verify_digests=settings.verify_digests,
     )
     pipeline = Pipeline(
         detection,

@@ -104,6 +104,12 @@ class Metrics:
             ["kind", "fate"],
             registry=r,
         )
+        self.digest_problems = Counter(
+            p + "digest_problems",
+            "What CloudTrail's digests brought to light, with `verify_digests`.",
+            ["problem"],
+            registry=r,
+        )
         self.log_bytes = Counter(
             p + "log_unpacked_bytes", "Bytes of log files, unpacked and searched.", registry=r
         )

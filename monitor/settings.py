@@ -181,7 +181,12 @@ class Settings(Model):
     accounts: list[Account] = Field(min_length=1)
     queues: list[QueueSettings] = Field(min_length=1)
     detectors: Plugins = Field(
-        {"key_disabled": {}, "key_deletion_scheduled": {}, "key_enabled": {}},
+        {
+            "key_disabled": {},
+            "key_deletion_scheduled": {},
+            "key_enabled": {},
+            "log_file_tampered": {},
+        },
         min_length=1,
         description="By name, with their options, and `mode` where it differs.",
     )
@@ -202,6 +207,11 @@ class Settings(Model):
         "fetched by HTTPS from SNS in the topic's Region.",
     )
     store: StoreSettings = StoreSettings()
+    verify_digests: bool = Field(
+        default=False,
+        description="Whether CloudTrail's digests are verified, for queues that tell of them: "
+        "signature, every log file, and the digest before. See the detector log_file_tampered.",
+    )
     log_files: LogFileSettings = LogFileSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()

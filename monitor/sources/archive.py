@@ -6,9 +6,11 @@ keeps no urgent event waiting. What an object is, its name tells (aws-facts 4.5)
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterator
+import hashlib
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import aclosing
+from typing import Any, TypeVar
 
 import structlog
 
@@ -18,7 +20,13 @@ from monitor.event import Event
 from monitor.metrics import Metrics
 from monitor.shapes import LogObject
 from monitor.sources.records import Limits, Search, Stats, classify, read_records
+from monitor.sources.unpack import unpack
+from monitor.sources.verification import Stored, Verification
 
+T = TypeVar("T")
+
+LARGEST_DIGEST = 16 * 1024**2
+"""Bytes unpacked. A digest names the log files of one hour."""
 CHUNK = 256 * 1024
 """Bytes fetched at once; all that is read ahead."""
 GONE = frozenset({"NoSuchKey", "404"})
@@ -36,6 +44,7 @@ class Archive:
         at_once: int = 2,
         limits: Limits | None = None,
         home_region: str = "us-east-1",
+        verify_digests: bool = False,
     ) -> None:
         self.aws = aws
         self.search = Search(wanted)
@@ -44,6 +53,7 @@ class Archive:
         self.home_region = home_region
         self.turns = asyncio.Semaphore(at_once)
         self.threads = ThreadPoolExecutor(at_once, thread_name_prefix="read-log-file")
+        self.verification = Verification(self, aws, metrics) if verify_digests else None
         self.log = structlog.get_logger("archive")
 
     def close(self) -> None:
@@ -57,17 +67,23 @@ class Archive:
         or does not exist any more is counted and has no events.
         """
         kind = classify(where.key)
+        if kind == "digest" and self.verification is not None:
+            async with self.turns, aclosing(self.verification.events(where)) as events:
+                async for problem in events:
+                    yield problem
+            self.metrics.log_objects.labels(kind, "read").inc()
+            return
         if kind != "log":
             self.metrics.log_objects.labels(kind, "skipped").inc()
             return
         async with self.turns:
-            body = await self.fetch(where)
-            if body is None:
+            answer = await self.fetch(where)
+            if answer is None:
                 self.log.warning("log file is gone", bucket=where.bucket, key=where.key)
                 self.metrics.log_objects.labels(kind, "gone").inc()
                 return
             stats, fate = Stats(), "failed"
-            reading = Reading(body, self.aws)
+            reading = Reading(answer["Body"], self.aws)
             try:
                 records = read_records(
                     reading.chunks(), self.search, limits=self.limits, stats=stats
@@ -89,12 +105,39 @@ class Archive:
                     reason, f"{count} damaged records in s3://{where.bucket}/{where.key}"
                 )
 
+    async def whole(self, where: LogObject) -> Stored | None:
+        """See `monitor.sources.verification.Fetch`. Raises `Unreadable` for more than 16 MB."""
+        answer = await self.fetch(where)
+        if answer is None:
+            return None
+        reading, limits = Reading(answer["Body"], self.aws), Limits(unpacked_bytes=LARGEST_DIGEST)
+        try:
+            pieces = unpack(reading.chunks(), limits, Stats())
+            unpacked = await self.run(b"".join, pieces)
+        finally:
+            reading.close()
+        return Stored(unpacked, answer.get("Metadata", {}).get("signature", ""))
+
+    async def hash(self, where: LogObject) -> str | None:
+        """See `monitor.sources.verification.Fetch`."""
+        answer = await self.fetch(where)
+        if answer is None:
+            return None
+        reading = Reading(answer["Body"], self.aws)
+        try:
+            return await self.run(hash_of, unpack(reading.chunks(), self.limits, Stats()))
+        finally:
+            reading.close()
+
     async def in_thread(self, records: Iterator[Event]) -> Event | None:
+        return await self.run(next, records, None)
+
+    async def run(self, work: Callable[..., T], *given: Any) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, next, records, None)
+        return await loop.run_in_executor(self.threads, work, *given)
 
     async def fetch(self, where: LogObject) -> Any:
-        """The object's body as a stream; None if there is no such object any more.
+        """GetObject's answer, its `Body` a stream; None if there is no such object any more.
 
         botocore itself follows S3 to the bucket's Region where `where` does not say it.
         """
@@ -104,11 +147,19 @@ class Archive:
             wanted["VersionId"] = where.version_id
         try:
             async with self.aws.calling("s3", "GetObject"):
-                return (await client.get_object(**wanted))["Body"]
+                return await client.get_object(**wanted)
         except NotWorthRetrying as error:
             if error.code in GONE:
                 return None
             raise
+
+
+def hash_of(pieces: Iterator[bytes]) -> str:
+    """SHA-256 of all of them, in hex."""
+    result = hashlib.sha256()
+    for piece in pieces:
+        result.update(piece)
+    return result.hexdigest()
 
 
 class Reading:

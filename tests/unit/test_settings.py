@@ -59,7 +59,12 @@ def test_the_least_that_is_needed(desk: Desk) -> None:
     assert settings.places == {(ACCOUNT, REGION)}
     assert settings.queues[0].label == "kms"
     loaded = load(settings, desk.file)
-    assert set(loaded.detectors) == {"key_disabled", "key_deletion_scheduled", "key_enabled"}
+    assert set(loaded.detectors) == {
+        "key_disabled",
+        "key_deletion_scheduled",
+        "key_enabled",
+        "log_file_tampered",
+    }
     assert set(loaded.responders) == {"restore_key"}
     assert loaded.modes == {}
     for make in loaded.detectors.values():
