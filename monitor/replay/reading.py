@@ -136,7 +136,7 @@ def events_over_lines(text: bytes, first: Unreadable, reading: Reading) -> Itera
     except Unreadable as error:
         start = text.lstrip()[:1]
         lines = text.splitlines()
-        if start not in {b"{", b"["} or not any(is_document(line) for line in lines):
+        if not any(is_document(line) for line in lines):
             raise error if start in {b"{", b"["} else first from error
         for line in lines:
             yield from events_or_damage(line, reading)
