@@ -27,6 +27,8 @@ from monitor.repair.plan import Call, plan
 ROUNDS = 8
 """How often a plan is made anew when somebody changes the key while it is being repaired."""
 
+GONE_FOR_GOOD = 300.0
+"""Seconds after an event, from which on a key that KMS does not know is believed to be gone."""
 LEASE_SECONDS = 180.0
 """Longer than any repair may take (`monitor.response`), so that it never runs out under one."""
 
@@ -183,18 +185,24 @@ class RestoreKey:
         return True
 
     async def look(self, decision: Decision, key: KeyRef, wanted: KeyState) -> KeySnapshot:
-        """Read the key; while the event is young, believe a good state only when it stays."""
+        """Read the key; while the event is young, believe it well, or gone, only if it stays so.
+
+        Right after a change KMS may show the old state, and right after its creation no key at all
+        (aws-facts 3.7).
+        """
         # No event is younger than its message, whatever a forged one or a wrong clock says.
         happened_at = min(decision.finding.event_time, decision.received_at)
         live = await self.keys.read(key)
         pause = 0.25
-        while plan(live, wanted).nothing_to_do:
+        while live.state is KeyState.GONE or plan(live, wanted).nothing_to_do:
             doubt = happened_at + self.options.doubt_seconds - self.clock.now()
             if doubt <= 0:
                 break
             await asyncio.sleep(min(pause, doubt))
             pause *= 2
             live = await self.keys.read(key)
+        if live.state is KeyState.GONE and self.clock.now() - happened_at < GONE_FOR_GOOD:
+            raise WorthRetrying("KMS does not know the key; if it is new, it soon will")
         return live
 
     async def confirmed(self, finding: Finding) -> bool:

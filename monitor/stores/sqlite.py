@@ -7,11 +7,12 @@ condition, so that two processes on one file cannot both be granted a lease. Tim
 seconds.
 """
 
+import fcntl
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiosqlite
 import msgspec
@@ -61,25 +62,31 @@ ADVANCE = """
 class SqliteStore:
     """See `monitor.ledger.Store`. Made by `open`."""
 
-    def __init__(self, database: aiosqlite.Connection, clock: Clock) -> None:
+    def __init__(self, database: aiosqlite.Connection, clock: Clock, users: IO[str]) -> None:
         self.database = database
         self.clock = clock
+        self.users = users
+        """Locked by every process that uses the store; the system unlocks it when one dies."""
 
     @classmethod
     async def open(cls, path: Path, clock: Clock) -> "SqliteStore":
         """Open or make the file. Raises `StoreError`, in words that name the path."""
         try:
             # For our eyes only: it says who did what to which key.
-            path.touch(mode=0o600, exist_ok=True)  # noqa: ASYNC240 - once, at the start
+            beside = path.with_name(f"{path.name}.users")
+            for file in (path, beside):
+                file.touch(mode=0o600, exist_ok=True)
             # Autocommit: every statement here is a transaction of its own.
             database = await aiosqlite.connect(path, isolation_level=None, timeout=5)
+            users = beside.open("a")
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"cannot open the store {path}: {error}") from error
-        store = cls(database, clock)
+        store = cls(database, clock, users)
         try:
             await store.migrate()
+            await store.free_what_the_dead_held()
         except StoreError as error:
-            await database.close()
+            await store.close()
             raise StoreError(f"cannot use the store {path}: {error}") from error
         return store
 
@@ -95,6 +102,21 @@ class SqliteStore:
                 await self.database.executescript(
                     f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;"
                 )
+
+    async def free_what_the_dead_held(self) -> None:
+        """Leases survive a crash; if nobody else uses the store, nobody alive holds one.
+
+        Otherwise a key whose repair was cut off would wait until its lease has run out.
+        """
+        try:
+            fcntl.flock(self.users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            pass
+        else:
+            async with guarded():
+                await self.change("DELETE FROM action WHERE finished IS NULL", {})
+        with suppress(BlockingIOError):  # somebody else is just at this very line
+            fcntl.flock(self.users, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     async def one(self, query: str, values: dict[str, Any] | None = None) -> Any:
         async with self.database.execute(query, values or {}) as cursor:
@@ -184,6 +206,7 @@ class SqliteStore:
             )
 
     async def close(self) -> None:
+        self.users.close()
         await self.database.close()
 
 

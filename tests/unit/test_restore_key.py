@@ -328,9 +328,16 @@ async def test_denied_before_anything_was_done(call: str) -> None:
 @pytest.mark.parametrize("state", ["Gone", "PendingImport", "Unavailable"])
 async def test_what_only_people_can_mend_is_refused_with_words(state: str) -> None:
     world = World(state)
-    found = await world.responder.respond(decision(DELETION))
+    found = await world.responder.respond(decision(OLD))
     assert (found.outcome, world.key.calls) == (Outcome.REFUSED, [])
     assert found.detail
+
+
+async def test_a_key_that_kms_does_not_know_yet_is_not_given_up() -> None:
+    """Right after its creation KMS may say that there is none (aws-facts 3.7)."""
+    world = World("Gone")
+    with pytest.raises(WorthRetrying, match="does not know the key"):
+        await world.responder.respond(decision(DELETION))
 
 
 async def test_a_key_that_vanishes_in_the_middle_says_what_was_done() -> None:
