@@ -159,6 +159,25 @@ async def test_an_event_that_only_a_log_file_has_is_acted_on(
         await until(lambda: simulator.kms.state_of(arn) == "Enabled")
 
 
+async def test_what_eventbridge_brought_is_not_judged_again(
+    simulator: Simulator, people: Callable[[str], Person], site: Site, tmp_path: Path
+) -> None:
+    arn = await people("admin").create_key()
+    async with daemon(settings_for(simulator, tmp_path)) as app:
+        await people("mallory").kms.disable_key(KeyId=arn)
+        await until(lambda: simulator.kms.state_of(arn) == "Enabled")
+        (record,) = [one for one in simulator.records if one["eventName"] == "DisableKey"]
+        await site.announce(await site.put("a", packed([*boring(10), record])))
+
+        def sampled(name: str, **labels: str) -> float | None:
+            return app.metrics.registry.get_sample_value(f"kms_monitor_{name}_total", labels)
+
+        same = {"source": "kms-monitor", "event_name": "DisableKey"}
+        await until(lambda: sampled("events", fate="duplicate", **same) == 1)
+        assert sampled("events", fate="inspected", **same) == 1
+        assert sampled("actions", responder="restore_key", outcome="done") == 1
+
+
 async def test_an_attack_amid_a_backlog_does_not_wait_for_it(
     simulator: Simulator, people: Callable[[str], Person], site: Site, tmp_path: Path
 ) -> None:
