@@ -19,11 +19,11 @@ from rich.table import Table
 
 from benchmarks.bodies import body
 from monitor.detection import Detection
+from monitor.detector import Detector, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
 from monitor.event import Event
 from monitor.metrics import Metrics
-from monitor.plugins import Detector, NoOptions
 from monitor.sources.records import Limits, Search, Stats, read_records
 from monitor.sources.unpack import unpack
 

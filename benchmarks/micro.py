@@ -12,13 +12,13 @@ from monitor.books import Books
 from monitor.clock import SystemClock
 from monitor.delivery import Delivery
 from monitor.detection import Detection
+from monitor.detector import Detector, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
 from monitor.duplicates import Duplicates
 from monitor.envelope import decoder, open_body
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
-from monitor.plugins import Detector, NoOptions
 from monitor.policy import Mode, Rules
 from monitor.response import Response
 from monitor.stores.memory import MemoryStore

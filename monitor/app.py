@@ -60,7 +60,7 @@ class App:
         settings = self.settings
         self.metrics.born(
             sources=[queue.label for queue in settings.queues],
-            detectors=list(settings.detectors),
+            detectors=list(self.loaded.detectors),
             responders=list(settings.responders),
             places=sorted(settings.places),
         )

@@ -14,10 +14,12 @@ from monitor.books import Books
 from monitor.clock import Clock
 from monitor.detection import Detection
 from monitor.duplicates import Duplicates
+from monitor.knowledge import Knowledge
 from monitor.ledger import Store
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.policy import Rules
+from monitor.remembrance import Remembrance
 from monitor.response import Response
 from monitor.settings import QueueSettings, Settings
 from monitor.settings_file import lines_of, place, plugin_options
@@ -35,6 +37,8 @@ class Parts:
     pipeline: Pipeline
     responders: dict[str, plugins.Responder]
     archive: Archive
+    knowledge: Knowledge
+    remembrance: Remembrance
 
 
 def assemble(
@@ -56,8 +60,13 @@ def assemble(
         tellers=tuple(name for name, one in responders.items() if not one.repairs),
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),
+        aspects=frozenset(
+            aspect for one in responders.values() if one.repairs for aspect in one.aspects
+        ),
     )
-    detection = Detection([make() for make in loaded.detectors.values()], metrics)
+    knowledge = know(settings)
+    detectors = [make(knowledge) for make in loaded.detectors.values()]
+    detection = Detection(detectors, metrics, knowledge)
     trust = Trust(
         {queue.label: tuple(queue.senders) for queue in settings.queues},
         SnsTrust(
@@ -76,16 +85,25 @@ def assemble(
         home_region=settings.queues[0].region,
         verify_digests=settings.verify_digests,
     )
+    remembrance = Remembrance(knowledge.windows, store, metrics)
     pipeline = Pipeline(
         detection,
         rules,
         Response(responders, store, clock, metrics),
         Duplicates(store, clock, metrics),
         Books(metrics),
+        remembrance=remembrance,
         trust=trust,
         archive=archive,
     )
-    return Parts(pipeline, responders, archive)
+    return Parts(pipeline, responders, archive, knowledge, remembrance)
+
+
+def know(settings: Settings) -> Knowledge:
+    """What the settings say that detectors may know."""
+    knowledge = Knowledge(settings.known_to_be_watched)
+    knowledge.accounts = settings.our_accounts
+    return knowledge
 
 
 def make_responders(
@@ -164,4 +182,5 @@ def load(settings: Settings, file: Path) -> plugins.Loaded:
     def where(path: tuple[str, ...]) -> str:
         return place(path, str(file), lines_of(file))
 
-    return plugins.load_all(settings.detectors, settings.responders, validate, where)
+    detectors = plugins.chosen(settings.detectors, defaults=settings.default_detectors)
+    return plugins.load_all(detectors, settings.responders, validate, where)

@@ -6,16 +6,15 @@ and the delivery comes again.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
 
 import msgspec
 import structlog
 
-from monitor.event import Event
-from monitor.finding import Finding, Kind, Severity
-from monitor.key import KeyState
+from monitor.detector import OWN, Detector
+from monitor.event import Event, Wanted
+from monitor.finding import Finding
+from monitor.knowledge import Knowledge
 from monitor.metrics import Metrics
-from monitor.plugins import Detector
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -25,27 +24,47 @@ class Seen(msgspec.Struct, frozen=True):
     broken: tuple[str, ...] = ()
 
 
+NOTHING = Seen()
+
+
 class Detection:
     """The enabled detectors, by the events that they need."""
 
-    def __init__(self, detectors: Iterable[Detector], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        detectors: Iterable[Detector],
+        metrics: Metrics,
+        knowledge: Knowledge | None = None,
+    ) -> None:
         self.metrics = metrics
+        self.knowledge = knowledge or Knowledge()
         self.log = structlog.get_logger("detection")
         by_event: dict[tuple[str, str], list[Detector]] = defaultdict(list)
+        by_failure: dict[tuple[str, str, str], list[Detector]] = defaultdict(list)
         for detector in detectors:
             for event in detector.events:
                 by_event[event].append(detector)
+            for failure in detector.failures:
+                if failure[:2] not in detector.events:
+                    by_failure[failure].append(detector)
         self.by_event = dict(by_event)
-
-    @property
-    def wanted(self) -> AbstractSet[tuple[str, str]]:
-        """The pairs of eventSource and eventName that anybody looks at."""
-        return self.by_event.keys()
+        self.by_failure = dict(by_failure)
+        self.wanted = Wanted(
+            # Our own events never come from outside: whoever sends one is not us.
+            frozenset(call for call in by_event if call[0] != OWN),
+            frozenset(by_failure),
+        )
 
     def inspect(self, event: Event) -> Seen:
+        call = (event.event_source, event.event_name)
+        looking = self.by_event.get(call, [])
+        if event.error_code and self.by_failure:
+            looking = looking + self.by_failure.get((*call, event.error_code), [])
+        if not looking or event.network_copy:
+            return NOTHING
         findings: list[Finding] = []
         broken: list[str] = []
-        for detector in self.by_event.get((event.event_source, event.event_name), ()):
+        for detector in looking:
             try:
                 findings += [checked(one) for one in detector.inspect(event)]
             except Exception:
@@ -64,49 +83,3 @@ def checked(one: object) -> Finding:
     if not isinstance(one, Finding):
         raise TypeError("a detector must return findings")
     return one
-
-
-def finding(
-    detector: str,
-    event: Event,
-    title: str,
-    severity: Severity,
-    *,
-    kind: Kind = Kind.DAMAGE,
-    caused: KeyState | None = None,
-    details: dict[str, str] | None = None,
-) -> Finding:
-    """A finding about `event`, with all that the record says filled in. For detectors."""
-    return Finding(
-        detector=detector,
-        title=title,
-        kind=kind,
-        severity=severity,
-        event_id=event.event_id,
-        event_name=event.event_name,
-        event_time=event.time,
-        account=event.recipient_account_id or "",
-        region=event.aws_region or "",
-        key=event.key,
-        caused=caused,
-        actor=event.actor,
-        error_code=event.error_code or "",
-        details=details or {},
-    )
-
-
-def attempt(detector: str, event: Event, what: str) -> Finding:
-    """A finding about a call that failed: a signal, not a change.
-
-    Without the right to do it (AccessDenied) somebody tried a door that is not theirs; any other
-    error, such as a wrong state, is as often a mistake.
-    """
-    denied = "AccessDenied" in (event.error_code or "")
-    return finding(
-        detector,
-        event,
-        f"{what} was tried and failed ({event.error_code})",
-        Severity.MEDIUM if denied else Severity.LOW,
-        kind=Kind.ATTEMPT,
-        details={"error_message": event.error_message or ""},
-    )

@@ -13,12 +13,11 @@ from msgspec.structs import asdict, replace
 
 from monitor.decoding import elements, explain, part, pieces, with_whole_characters
 from monitor.errors import Unreadable
-from monitor.event import Event, checked
+from monitor.event import Event, Wanted, checked
 from monitor.notices import (
     BORING,
     TOLD_BY_BRIDGE,
     Members,
-    Wanted,
     config,
     created,
     from_bridge,
@@ -51,7 +50,7 @@ notices = msgspec.json.Decoder(NewLogs)
 
 
 def open_body(body: str | bytes, wanted: Wanted) -> Opened:
-    """The events in `body` whose (eventSource, eventName) is wanted. Raises `Unreadable`.
+    """The events in `body` that are wanted. Raises `Unreadable`.
 
     The source counts as much as the name: Lambda has a DeleteAlias, payment-cryptography a
     CreateKey.
@@ -75,7 +74,7 @@ def open_level(body: str | bytes, wanted: Wanted, level: int) -> Opened:
 def judge(envelope: Envelope, wanted: Wanted) -> Opened:
     """The record, if anybody looks at such calls. Raises `Unreadable`."""
     event = envelope.detail
-    if (event.event_source, event.event_name) in wanted:
+    if wanted.takes(event):
         return Opened(events=(checked(event),))
     kind = envelope.detail_type
     if kind.endswith(CLOUDTRAIL) and not (event.event_name and event.event_source):
@@ -230,7 +229,7 @@ def open_record(raw: msgspec.Raw, wanted: Wanted) -> Opened:
         if "insightDetails" in inside(raw):
             return BORING
         raise Unreadable("missing_field", "a CloudTrail record without eventName or eventSource")
-    return Opened(events=(checked(event),)) if (source, name) in wanted else BORING
+    return Opened(events=(checked(event),)) if wanted.takes(event) else BORING
 
 
 def read_names(raw: msgspec.Raw) -> Names:

@@ -79,11 +79,17 @@ class Event(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     recipient_account_id: str | None = None
     shared_event_id: str | None = msgspec.field(default=None, name="sharedEventID")
     service_event_details: msgspec.Raw = NULL
+    event_category: str | None = None
 
     @property
     def failed(self) -> bool:
         """An attempt, not a change: `errorCode` is there (aws-facts 2.4)."""
         return bool(self.error_code)
+
+    @property
+    def network_copy(self) -> bool:
+        """A VPC endpoint's own record of a call (`AwsVpceEvents`), beside the one of the service."""
+        return self.event_category == "NetworkActivity"
 
     @property
     def version(self) -> tuple[int, int] | None:
@@ -111,9 +117,34 @@ class Event(msgspec.Struct, frozen=True, gc=False, rename="camel"):
         """`responseElements`; empty where they are null."""
         return members(self.response_elements)
 
+    def additional(self) -> dict[str, Any]:
+        """`additionalEventData`; empty where there is none."""
+        return members(self.additional_event_data)
+
     def service_details(self) -> dict[str, Any]:
         """`serviceEventDetails` of an AwsServiceEvent; empty otherwise."""
         return members(self.service_event_details)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which events anybody looks at."""
+
+    calls: frozenset[tuple[str, str]] = frozenset()
+    """Pairs of eventSource and eventName, whatever became of the call."""
+    failures: frozenset[tuple[str, str, str]] = frozenset()
+    """Only where the call failed so: eventSource, eventName and errorCode.
+
+    A key that is used is used thousands of times a minute; only that it no longer can be is news.
+    """
+
+    def takes(self, event: Event) -> bool:
+        name, code = (event.event_source, event.event_name), event.error_code
+        looked_at = name in self.calls or (bool(code) and (*name, code) in self.failures)
+        return looked_at and not event.network_copy
+
+    def asks_for(self, source: str, name: str) -> bool:
+        """Whether any event of this name is looked at, were it to come to the worst."""
+        return (source, name) in self.calls
 
 
 def read_record(text: str | bytes) -> Event:

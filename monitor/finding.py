@@ -2,6 +2,7 @@
 
 import hashlib
 from enum import IntEnum, StrEnum
+from typing import Final
 
 import msgspec
 
@@ -33,6 +34,48 @@ class Kind(StrEnum):
     """A change that no detector minds, and that may move the baseline."""
     NOTICE = "notice"
     """Something that people should know and that no repair undoes."""
+    RECOVERY = "recovery"
+    """Somebody took damage back: what was wrong with the key may be over."""
+    EVIDENCE = "evidence"
+    """Somebody needed the key and could not use it (`errorCode` present)."""
+
+
+class Aspect(StrEnum):
+    """What of a key a change touches: what a repair would have to put back."""
+
+    STATE = "state"
+    POLICY = "policy"
+    ROTATION = "rotation"
+    ALIASES = "aliases"
+    TAGS = "tags"
+    GRANTS = "grants"
+    DESCRIPTION = "description"
+    REPLICATION = "replication"
+    """Which Region is the primary, and where there are replicas."""
+
+
+SERVICES: Final = {
+    "cloudformation.amazonaws.com": "CloudFormation",
+    "servicecatalog.amazonaws.com": "Service Catalog",
+    "ssm.amazonaws.com": "Systems Manager",
+}
+"""What `invokedBy` says where a service of infrastructure as code acts for somebody."""
+TOOLS: Final = {
+    "cloudformation.amazonaws.com": "CloudFormation",
+    "terraform": "Terraform",
+    "opentofu": "OpenTofu",
+    "pulumi": "Pulumi",
+    "aws-cdk": "CDK",
+    "crossplane": "Crossplane",
+    "ansible": "Ansible",
+    "ack-kms": "AWS Controllers for Kubernetes",
+    "console.amazonaws.com": "console",
+    "aws-internal/3 aws-sdk-java": "console",
+    "aws-cli/": "AWS CLI",
+    "boto3/": "boto3",
+    "aws-sdk-": "AWS SDK",
+}
+"""Parts of a user agent, in small letters: the most telling first."""
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -54,6 +97,22 @@ class Actor(msgspec.Struct, frozen=True):
         """The best name there is, for people."""
         return self.arn or self.issuer_arn or self.invoked_by or self.account or "unknown"
 
+    @property
+    def principal(self) -> str:
+        """Who it is, the same for all sessions of one role: what windows count by."""
+        return self.issuer_arn or self.name
+
+    @property
+    def tool(self) -> str:
+        """The tool that made the call, as it says itself; empty where it is no known one.
+
+        `invokedBy` is AWS's own word; a user agent is the caller's, and may be a lie.
+        """
+        for mark, tool in SERVICES.items():
+            if self.invoked_by == mark:
+                return tool
+        return next((tool for mark, tool in TOOLS.items() if mark in self.user_agent.lower()), "")
+
 
 class Finding(msgspec.Struct, frozen=True):
     """One thing that one detector saw in one event (times are epoch seconds)."""
@@ -71,14 +130,26 @@ class Finding(msgspec.Struct, frozen=True):
     """None where the record does not say which key it was about."""
     caused: KeyState | None = None
     """The state that this event leads to, where it leads to one."""
+    aspect: Aspect = Aspect.STATE
+    """What of the key it is about."""
+    resource: str = ""
+    """The ARN of a watched resource that it is about, such as our queue, where it is no key."""
     actor: Actor = Actor()
     error_code: str = ""
     details: dict[str, str] = {}
     """Further facts for people, such as `window_days`. Values come from the event: untrusted."""
+    tags: dict[str, str] = {}
+    """The key's tags as far as they are known, for suppression."""
+    techniques: tuple[str, ...] = ()
+    """ATT&CK technique ids of its detector, such as T1485."""
+    advice: tuple[str, ...] = ()
+    """What to do now, in its detector's words."""
+    occasion: str = ""
+    """What makes it the same finding, where that is more than one event: a window's name."""
 
     @property
     def finding_id(self) -> str:
-        """The same for every redelivery of the same event."""
-        subject = self.key.arn if self.key else ""
-        text = f"{self.detector}|{self.event_id}|{subject}"
+        """The same for every redelivery of the same event, or for all of the same occasion."""
+        subject = self.key.arn if self.key else self.resource
+        text = f"{self.detector}|{self.occasion or self.event_id}|{subject}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -16,6 +16,14 @@ ARN_PATTERN = re.compile(
 )
 
 
+def partition_of(region: str) -> str:
+    """The partition that a Region belongs to."""
+    for start, partition in {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}.items():
+        if region.startswith(start):
+            return partition
+    return "aws"
+
+
 class KeyState(StrEnum):
     """`KeyState` of DescribeKey, plus GONE for a key that KMS no longer knows."""
 
@@ -63,8 +71,25 @@ class KeyRef(msgspec.Struct, frozen=True, order=True):
         return self.arn
 
 
+class Grant(msgspec.Struct, frozen=True):
+    """One grant, as ListGrants shows it. A grant cannot be changed, only revoked and made anew."""
+
+    grant_id: str
+    grantee: str = ""
+    """A principal's ARN, or a service's name."""
+    retiring: str = ""
+    operations: tuple[str, ...] = ()
+    name: str = ""
+    constraints: dict[str, dict[str, str]] = {}
+    """`EncryptionContextSubset` and `EncryptionContextEquals`, as the API spells them."""
+
+
 class KeySnapshot(msgspec.Struct, frozen=True):
-    """A key as DescribeKey showed it at `as_of` (epoch seconds)."""
+    """A key as it was at `as_of` (all times are epoch seconds).
+
+    What DescribeKey shows is always there. The rest is None where it was not read, or may not be:
+    see `monitor.repair.live`.
+    """
 
     key: KeyRef
     state: KeyState
@@ -73,3 +98,19 @@ class KeySnapshot(msgspec.Struct, frozen=True):
     origin: str = "AWS_KMS"
     multi_region: bool = False
     deletion_date: float | None = None
+    description: str = ""
+    valid_to: float | None = None
+    """When imported material expires; None where it does not."""
+    primary: KeyRef | None = None
+    """The primary of a multi-Region key, which may be the key itself."""
+    replicas: tuple[KeyRef, ...] = ()
+    custom_key_store: str = ""
+    policy: str | None = None
+    """As canonical JSON: members sorted, no blanks."""
+    rotation_days: int | None = None
+    """The period of automatic rotation in days; 0: it is off."""
+    aliases: tuple[str, ...] | None = None
+    """Names such as `alias/payments`, sorted."""
+    tags: dict[str, str] | None = None
+    grants: tuple[Grant, ...] | None = None
+    """Sorted by id."""

@@ -8,6 +8,7 @@ a crash between the lease and the action costs time but never the action.
 """
 
 import hashlib
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -15,6 +16,7 @@ import msgspec
 
 from monitor.decision import Action
 from monitor.key import KeyRef, KeyState
+from monitor.windows import Entry
 
 
 class Claim(StrEnum):
@@ -59,7 +61,7 @@ class Baseline(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Ledger, leases and baselines. Every method may raise `StoreError`."""
+    """Ledger, leases, baselines and windows. Every method may raise `StoreError`."""
 
     async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
         """Take the lease of this name for so many seconds. A lease that ran out is free.
@@ -92,6 +94,14 @@ class Store(Protocol):
         """Set `damaged_at` of the key's baseline, where there is one, to `at` if that is later."""
         ...
 
+    async def keep(self, entries: Sequence[Entry]) -> None:
+        """Remember what detectors noted. Known by window and event; the higher level stays."""
+        ...
+
+    async def entries(self) -> list[Entry]:
+        """All that `keep` was given and that has not run out, oldest first."""
+        ...
+
     async def check(self) -> None:
         """Raise `StoreError` if the store cannot be used now."""
         ...
@@ -99,7 +109,7 @@ class Store(Protocol):
     async def prune(self, before: float) -> int:
         """Forget what was finished, and leases that ran out, before that moment (epoch seconds).
 
-        How many it was.
+        And the entries of windows whose `until` has come. How many it was.
         """
         ...
 

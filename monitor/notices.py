@@ -5,7 +5,6 @@ notifications (AWS Config developer guide, "Example notifications") and S3's. No
 more than a CloudTrail record: an event is a hint, the key's live state is the truth.
 """
 
-from collections.abc import Container
 from hashlib import sha256
 from urllib.parse import unquote_plus
 from uuid import UUID
@@ -14,7 +13,7 @@ import msgspec
 
 from monitor.decoding import part, pieces
 from monitor.errors import Unreadable
-from monitor.event import Event, Resource, checked
+from monitor.event import Event, Resource, Wanted, checked
 from monitor.shapes import Damage, LogObject, NewLogs, Opened, Place, S3Record
 
 KMS = "aws.kms"
@@ -37,7 +36,6 @@ MOST_KEYS = 10_000
 
 BORING = Opened(others=1)
 texts: msgspec.json.Decoder[str | int | None] = msgspec.json.Decoder(str | int | None)
-Wanted = Container[tuple[str, str]]
 Members = dict[str, msgspec.Raw]
 NOTHING = msgspec.Raw(b"null")
 
@@ -52,7 +50,11 @@ def from_bridge(detail_type: str, members: Members, wanted: Wanted) -> Opened:
     detail = members["detail"]
     match source:
         case "aws.kms" if detail_type in NATIVE:
-            return native(detail_type, members, detail) if (KMS, detail_type) in wanted else BORING
+            return (
+                native(detail_type, members, detail)
+                if wanted.asks_for(KMS, detail_type)
+                else BORING
+            )
         case "aws.config" if detail_type in CONFIG_DETAILS:
             return config(inside(detail), detail, wanted)
         case "aws.s3" if detail_type == OBJECT_CREATED:
@@ -87,7 +89,7 @@ def config(notification: Members, whole: msgspec.Raw, wanted: Wanted) -> Opened:
     kind = text(notification, "messageType")
     if not kind:
         raise Unreadable("missing_field", "a notification of AWS Config without messageType")
-    if kind not in CONFIG_EVENTS or (CONFIG, kind) not in wanted:
+    if kind not in CONFIG_EVENTS or not wanted.asks_for(CONFIG, kind):
         return BORING
     item: Members = {}
     for name in ("configurationItem", "configurationItemSummary"):

@@ -15,6 +15,7 @@ from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
 from monitor.event import Event
 from monitor.ledger import Claim
 from monitor.policy import Rules, decide
+from monitor.remembrance import Remembrance
 from monitor.response import Response
 from monitor.shapes import Damage, LogObject
 from monitor.trust import Trust
@@ -45,6 +46,7 @@ class Pipeline:
         duplicates: Duplicates,
         books: Books,
         *,
+        remembrance: Remembrance | None = None,
         trust: Trust | None = None,
         archive: Archive | None = None,
     ) -> None:
@@ -53,6 +55,7 @@ class Pipeline:
         self.response = response
         self.duplicates = duplicates
         self.books = books
+        self.remembrance = remembrance
         self.trust = trust or Trust()
         self.archive = archive or NoArchive()
 
@@ -104,6 +107,8 @@ class Pipeline:
     async def act_on(self, event: Event, delivery: Delivery) -> Disposition:
         """detection -> policy -> response."""
         seen = self.detection.inspect(event)
+        if self.remembrance is not None:
+            await self.remembrance.keep()
         dispositions = [Disposition.RETRY] if seen.broken else []
         for finding in seen.findings:
             decision = replace(decide(finding, self.rules), received_at=delivery.received_at)

@@ -5,7 +5,7 @@ A plugin is a class named by an entry point of the groups `kms_monitor.detectors
 settings name it: an installed package alone never runs inside the daemon.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -17,9 +17,10 @@ from pydantic import BaseModel
 
 from monitor.clock import Clock
 from monitor.decision import Action, Decision
+from monitor.detector import Detector
 from monitor.errors import SettingsError
-from monitor.event import Event
-from monitor.finding import Finding
+from monitor.finding import Aspect
+from monitor.knowledge import Knowledge
 from monitor.ledger import Store
 from monitor.metrics import Metrics
 from monitor.policy import Mode
@@ -27,27 +28,6 @@ from monitor.policy import Mode
 if TYPE_CHECKING:
     # Only for the types: a detector imports this module, and must not bring a client with it.
     from monitor.aws import Aws
-
-
-class NoOptions(BaseModel, extra="forbid"):
-    """For plugins that have no settings."""
-
-
-@runtime_checkable
-class Detector(Protocol):
-    """Looks at one event and says what it saw; never waits, never acts.
-
-    `events` names what it needs as pairs of `eventSource` and `eventName`; it is shown no other
-    event. `__init__` takes one argument, its validated `Options`.
-    """
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    events: ClassVar[frozenset[tuple[str, str]]]
-    Options: ClassVar[type[Any]]
-    """A pydantic model that refuses unknown members."""
-
-    def inspect(self, event: Event) -> Iterable[Finding]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +53,8 @@ class Responder(Protocol):
     name: ClassVar[str]
     repairs: ClassVar[bool]
     """Whether it writes to the guarded account. Those act before the ones that tell."""
+    aspects: ClassVar[frozenset[Aspect]]
+    """What of a key it can put back; empty for one that tells."""
     Options: ClassVar[type[Any]]
     """A pydantic model that refuses unknown members."""
 
@@ -92,13 +74,15 @@ class Responder(Protocol):
         ...
 
 
+OURS = "monitor."
+"""With this begins where an entry point of ours leads."""
 GROUPS = {"detectors": "kms_monitor.detectors", "responders": "kms_monitor.responders"}
 
 
 class Loaded(msgspec.Struct, frozen=True):
     """The plugins that the settings name, ready to be made: their options are already validated."""
 
-    detectors: dict[str, Callable[[], Detector]]
+    detectors: dict[str, Callable[[Knowledge], Detector]]
     responders: dict[str, Callable[[Services], Responder]]
     modes: dict[str, Mode]
     """By detector, where it differs from the mode of the whole."""
@@ -123,6 +107,21 @@ def load(
     except (ImportError, AttributeError) as error:
         fault = f"{where((kind, name))}: {kind}.{name}: cannot be loaded: {error}"
         raise SettingsError([fault]) from error
+
+
+def built_in() -> list[str]:
+    """The names of the built-in detectors, sorted."""
+    points = installed("detectors").values()
+    return sorted(point.name for point in points if point.value.startswith(OURS))
+
+
+def chosen(named: Mapping[str, Any], *, defaults: bool) -> dict[str, Mapping[str, Any]]:
+    """The detectors that run, by name, with the options that the settings give them.
+
+    `named` holds options by name, or False for one that is turned off.
+    """
+    on = {name: {} for name in built_in() if defaults and not load("detectors", name).about.quiet}
+    return {name: options for name, options in (on | dict(named)).items() if options is not False}
 
 
 def load_all(

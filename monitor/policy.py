@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from monitor.decision import Decision, Reason, Verdict
-from monitor.finding import Actor, Finding, Kind
+from monitor.finding import Actor, Aspect, Finding, Kind
 
 
 class Mode(StrEnum):
@@ -35,22 +35,36 @@ class Rules(msgspec.Struct, frozen=True):
     """By detector, where it differs from `mode`."""
     approved_actors: tuple[str, ...] = ()
     """Patterns over the ARN of a user or of a role (its own ARN, path included)."""
+    aspects: frozenset[Aspect] = frozenset({Aspect.STATE})
+    """What of a key the repairers can put back."""
     own_arns: frozenset[str] = frozenset()
     """How our own calls show in CloudTrail: a user's ARN, or a session's without its name."""
+
+
+ONLY_TOLD = {
+    Kind.ATTEMPT: Reason.FAILED_ATTEMPT,
+    Kind.NOTICE: Reason.NOTICE,
+    Kind.RECOVERY: Reason.RECOVERY,
+    Kind.EVIDENCE: Reason.EVIDENCE,
+}
+EXPECTED_OF_US = frozenset({Kind.CHANGE, Kind.NOTICE, Kind.RECOVERY})
+"""What our own calls may show as. Damage by our own identity is damage: somebody else may be it."""
 
 
 def decide(finding: Finding, rules: Rules) -> Decision:
     """Turn a finding into a decision."""
     if (reason := not_ours(finding, rules)) is not None:
         return Decision(finding, Verdict.DROP, reason)
-    if finding.kind is Kind.ATTEMPT:
-        return Decision(finding, Verdict.TELL, Reason.FAILED_ATTEMPT, rules.tellers)
-    if finding.kind is Kind.NOTICE:
-        return Decision(finding, Verdict.TELL, Reason.NOTICE, rules.tellers)
+    if finding.kind in ONLY_TOLD:
+        return Decision(finding, Verdict.TELL, ONLY_TOLD[finding.kind], rules.tellers)
     if finding.key is None:
         return Decision(finding, Verdict.TELL, Reason.NO_KEY, rules.tellers)
     if not agrees(finding):
         return Decision(finding, Verdict.TELL, Reason.RECORD_DISAGREES, rules.tellers)
+    if finding.aspect not in rules.aspects:
+        approved = is_approved(finding.actor, rules)
+        reason = Reason.APPROVED_ACTOR if approved else Reason.NO_REPAIRER
+        return Decision(finding, Verdict.TELL, reason, rules.tellers)
     observe = rules.modes.get(finding.detector, rules.mode) is Mode.OBSERVE
     everybody = rules.repairers + rules.tellers
     if finding.kind is Kind.CHANGE:
@@ -71,7 +85,7 @@ def not_ours(finding: Finding, rules: Rules) -> Reason | None:
         return Reason.ACCOUNT_NOT_ALLOWED
     if (account, region) not in rules.places:
         return Reason.REGION_NOT_ALLOWED
-    if finding.kind is Kind.CHANGE and is_own(finding.actor, rules):
+    if finding.kind in EXPECTED_OF_US and is_own(finding.actor, rules):
         return Reason.OWN_CALL
     return None
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from monitor.key import KeyRef, partition_of
+from monitor.knowledge import Watched
 from monitor.logs import Format
 from monitor.policy import Mode
 
@@ -33,6 +35,9 @@ def quoted(value: Any) -> Any:
 AccountId = Annotated[str, BeforeValidator(quoted), Field(pattern=r"^\d{12}$")]
 Region = Annotated[str, Field(pattern=REGION)]
 TopicArn = Annotated[str, Field(pattern=TOPIC_ARN)]
+
+
+Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]{0,20}:[a-z0-9-]+:[^\s]*$", max_length=2048)]
 
 
 class Model(BaseModel):
@@ -114,6 +119,11 @@ class QueueSettings(Model):
         return self
 
     @property
+    def arn(self) -> str:
+        account, name = self.url.split("/")[-2:]
+        return f"arn:{partition_of(self.region)}:sqs:{self.region}:{account}:{name}"
+
+    @property
     def label(self) -> str:
         match = QUEUE_URL.fullmatch(self.url)
         assert match is not None
@@ -157,6 +167,46 @@ class LogSettings(Model):
     format: Format = Field("auto", description="auto: text on a terminal, JSON elsewhere.")
 
 
+class WatchedSettings(Model):
+    """What our sight and our rights rest on, beyond what the settings say elsewhere."""
+
+    discover: bool = Field(
+        default=True,
+        description="Whether the daemon looks for more of them at the start and every hour: the "
+        "trails, rules, dead-letter queues, roles and keys behind the queues.",
+    )
+    trails: list[Arn] = []
+    rules: list[Arn] = Field([], description="EventBridge rules that send events to the queues.")
+    buses: list[Arn] = Field([], description="Event buses that the rules stand on.")
+    queues: list[Arn] = Field([], description="Beyond `queues`: such as dead-letter queues.")
+    topics: list[Arn] = []
+    subscriptions: list[Arn] = []
+    roles: list[Arn] = Field([], description="Roles and users that the daemon is or assumes.")
+    policies: list[Arn] = Field([], description="Managed IAM policies of those roles.")
+    buckets: list[Arn] = Field([], description="Where trails put log files: arn:aws:s3:::NAME.")
+    log_groups: list[Arn] = []
+    tables: list[Arn] = []
+    deployments: list[Arn] = Field(
+        [], description="What the daemon runs in: stacks, functions, services, instances."
+    )
+    keys: dict[Arn, str] = Field(
+        {}, description="Keys that encrypt any of these, and what each one encrypts."
+    )
+
+    @model_validator(mode="after")
+    def keys_are_keys(self) -> "WatchedSettings":
+        if wrong := [arn for arn in self.keys if KeyRef.parse(arn) is None]:
+            raise ValueError(f"keys: {wrong[0]} is not the ARN of a KMS key")
+        return self
+
+    def known(self) -> Watched:
+        lists = self.model_dump(exclude={"discover", "keys"})
+        return Watched(
+            **{name: frozenset(arns) for name, arns in lists.items()},
+            keys={key: text for arn, text in self.keys.items() if (key := KeyRef.parse(arn))},
+        )
+
+
 def nothing_means_defaults(value: Any) -> Any:
     """`key_disabled:` with nothing behind it is None in YAML, and means: with its defaults."""
     if isinstance(value, dict):
@@ -165,6 +215,9 @@ def nothing_means_defaults(value: Any) -> Any:
 
 
 Plugins = Annotated[dict[str, dict[str, Any]], BeforeValidator(nothing_means_defaults)]
+Detectors = Annotated[
+    dict[str, dict[str, Any] | Literal[False]], BeforeValidator(nothing_means_defaults)
+]
 
 
 class Settings(Model):
@@ -180,15 +233,15 @@ class Settings(Model):
     )
     accounts: list[Account] = Field(min_length=1)
     queues: list[QueueSettings] = Field(min_length=1)
-    detectors: Plugins = Field(
-        {
-            "key_disabled": {},
-            "key_deletion_scheduled": {},
-            "key_enabled": {},
-            "log_file_tampered": {},
-        },
-        min_length=1,
-        description="By name, with their options, and `mode` where it differs.",
+    detectors: Detectors = Field(
+        {},
+        description="By name, with their options, and `mode` where it differs; `false` turns one "
+        "off. The built-in ones run unless they are turned off, but for those that are quiet by "
+        "default; those of others run only if they are named.",
+    )
+    default_detectors: bool = Field(
+        default=True,
+        description="false: only the detectors run that are named under `detectors`.",
     )
     responders: Plugins = Field({"restore_key": {}}, min_length=1, description="By name.")
     approved_actors: list[str] = Field(
@@ -196,6 +249,12 @@ class Settings(Model):
         description="Whose changes are right: patterns over the ARN of an IAM user or role. Each "
         "change is looked up in CloudTrail's event history before it is believed.",
     )
+    trusted_accounts: list[AccountId] = Field(
+        [],
+        description="Accounts that are ours though they are not guarded: what a key policy or a "
+        "grant gives to them is given to no stranger.",
+    )
+    watched: WatchedSettings = WatchedSettings()
     sns_topics: list[TopicArn] = Field(
         [],
         description="Topics that may wrap events for the queues. Messages that any other topic "
@@ -228,6 +287,21 @@ class Settings(Model):
         if len(set(labels)) < len(labels):
             raise ValueError("queues: their names must differ; give one a `name`")
         return self
+
+    @property
+    def our_accounts(self) -> frozenset[str]:
+        return frozenset(one.id for one in self.accounts) | frozenset(self.trusted_accounts)
+
+    @property
+    def known_to_be_watched(self) -> Watched:
+        """What our sight and our rights rest on, as far as the settings say."""
+        return self.watched.known().joined(
+            Watched(
+                queues=frozenset(queue.arn for queue in self.queues),
+                topics=frozenset(self.sns_topics),
+                roles=frozenset(one.role_arn for one in self.accounts if one.role_arn),
+            )
+        )
 
     @property
     def places(self) -> frozenset[tuple[str, str]]:

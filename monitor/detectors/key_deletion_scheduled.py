@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from monitor.detection import attempt, finding
+from monitor.detector import KMS, About, Base
 from monitor.event import Event
 from monitor.finding import Finding, Severity
 from monitor.key import KeyState
@@ -29,18 +29,33 @@ class DeletionOptions(BaseModel, extra="forbid"):
     )
 
 
-class KeyDeletionScheduled:
+class KeyDeletionScheduled(Base[DeletionOptions]):
     name: ClassVar = "key_deletion_scheduled"
     title: ClassVar = "KMS key scheduled for deletion"
-    events: ClassVar = frozenset({("kms.amazonaws.com", "ScheduleKeyDeletion")})
+    about: ClassVar = About(
+        description="Somebody scheduled a KMS key for deletion. It is of no use from this moment on; "
+        "when its waiting period of 7 to 30 days ends, it is gone, and everything encrypted under "
+        "it is unreadable for ever.",
+        severity="high; critical if the waiting period is `short_window_days` or less; an attempt "
+        "is medium if AWS denied it, else low",
+        techniques=("T1485", "T1490"),
+        false_positives=("A key that nothing uses any more is deleted after a review.",),
+        advice=(
+            "Find out whether whoever did it was meant to.",
+            "If nobody knows of it, revoke the sessions of the role or the keys of the user.",
+            "Look for other keys, backups and snapshots that the same caller touched.",
+        ),
+        references=(
+            "https://docs.aws.amazon.com/kms/latest/developerguide/deleting-keys.html",
+            "https://docs.aws.amazon.com/kms/latest/developerguide/deleting-keys-mrk.html",
+        ),
+    )
+    events: ClassVar = frozenset({(KMS, "ScheduleKeyDeletion")})
     Options: ClassVar[type[BaseModel]] = DeletionOptions
-
-    def __init__(self, options: DeletionOptions) -> None:
-        self.options = options
 
     def inspect(self, event: Event) -> Iterable[Finding]:
         if event.failed:
-            return [attempt(self.name, event, "Scheduling a KMS key for deletion")]
+            return [self.attempt(event, "Scheduling a KMS key for deletion")]
         response, request = event.response(), event.request()
         days = window_days(response, request)
         waits = response.get("keyState") == KeyState.PENDING_REPLICA_DELETION
@@ -54,8 +69,7 @@ class KeyDeletionScheduled:
             details["waits_for"] = "the deletion of the last replica"
         short = days <= self.options.short_window_days
         return [
-            finding(
-                self.name,
+            self.finding(
                 event,
                 f"{self.title} in {days} days",
                 Severity.CRITICAL if short else Severity.HIGH,

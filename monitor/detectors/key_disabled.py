@@ -1,32 +1,39 @@
-"""Somebody disabled a key, or tried to.
-
-A disabled key cannot encrypt or decrypt from the next moment on (aws-facts 3.1).
-"""
+"""Somebody disabled a key, or tried to."""
 
 from collections.abc import Iterable
 from typing import ClassVar
 
-from pydantic import BaseModel
-
-from monitor.detection import attempt, finding
+from monitor.detector import KMS, About, Base, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Severity
 from monitor.key import KeyState
-from monitor.plugins import NoOptions
 
 
-class KeyDisabled:
+class KeyDisabled(Base[NoOptions]):
     name: ClassVar = "key_disabled"
     title: ClassVar = "KMS key disabled"
-    events: ClassVar = frozenset({("kms.amazonaws.com", "DisableKey")})
-    Options: ClassVar[type[BaseModel]] = NoOptions
-
-    def __init__(self, options: NoOptions) -> None:
-        self.options = options
+    about: ClassVar = About(
+        description="Somebody disabled a KMS key. From the next moment on it can neither encrypt "
+        "nor decrypt, and what rests on it stops.",
+        severity="high; an attempt is medium if AWS denied it, else low",
+        techniques=("T1485", "T1489"),
+        false_positives=(
+            "A key is disabled for some days before its deletion, as AWS advises.",
+            "Infrastructure as code switches a key off on purpose.",
+        ),
+        advice=(
+            "Find out whether whoever did it was meant to.",
+            "If nobody knows of it, revoke the sessions of the role or the keys of the user.",
+            "See that what uses the key works again: volumes, databases, queues.",
+        ),
+        references=(
+            "https://docs.aws.amazon.com/kms/latest/developerguide/enabling-keys.html",
+            "https://docs.aws.amazon.com/kms/latest/APIReference/API_DisableKey.html",
+        ),
+    )
+    events: ClassVar = frozenset({(KMS, "DisableKey")})
 
     def inspect(self, event: Event) -> Iterable[Finding]:
         if event.failed:
-            return [attempt(self.name, event, "Disabling a KMS key")]
-        return [
-            finding(self.name, event, self.title, Severity.HIGH, caused=KeyState.DISABLED),
-        ]
+            return [self.attempt(event, "Disabling a KMS key")]
+        return [self.finding(event, self.title, Severity.HIGH, caused=KeyState.DISABLED)]

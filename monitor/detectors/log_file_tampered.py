@@ -7,10 +7,9 @@ was done to a key in it.
 from collections.abc import Iterable
 from typing import ClassVar
 
-from monitor.detection import finding
+from monitor.detector import OWN, About, Base, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.plugins import NoOptions
 
 TITLES = {
     "bad_signature": "A CloudTrail digest is not signed by CloudTrail",
@@ -23,14 +22,26 @@ TITLES = {
 }
 
 
-class LogFileTampered:
+class LogFileTampered(Base[NoOptions]):
     name: ClassVar = "log_file_tampered"
     title: ClassVar = "CloudTrail log file tampered with"
-    events: ClassVar = frozenset({("kms-monitor", "DigestProblem")})
-    Options: ClassVar[type[NoOptions]] = NoOptions
-
-    def __init__(self, options: NoOptions) -> None:
-        self.options = options
+    about: ClassVar = About(
+        description="CloudTrail's digests show that a log file, or a digest, was changed, moved or "
+        "taken away. Without the records of an hour nobody can say what was done to a key in it.",
+        severity="high; medium where a chain of digests begins anew",
+        techniques=("T1070", "T1565.001"),
+        false_positives=(
+            "A trail was made anew, or log file validation was switched off and on again.",
+        ),
+        advice=(
+            "Keep what is in the bucket as it is, and find out who could write to it.",
+            "Look into the event history for the time that is missing: kms-monitor replay.",
+        ),
+        references=(
+            "https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-validation-intro.html",
+        ),
+    )
+    events: ClassVar = frozenset({(OWN, "DigestProblem")})
 
     def inspect(self, event: Event) -> Iterable[Finding]:
         details = {name: str(value) for name, value in event.request().items()}
@@ -39,5 +50,5 @@ class LogFileTampered:
         severity = Severity.MEDIUM if problem == "chain_restarted" else Severity.HIGH
         title = TITLES.get(problem, self.title)
         return [
-            finding(self.name, event, title, severity, kind=Kind.NOTICE, details=details),
+            self.finding(event, title, severity, kind=Kind.NOTICE, details=details),
         ]

@@ -131,7 +131,7 @@ def history_inputs(places: list[tuple[str, str]], asked: Asked) -> list[Input]:
             event=event,
         )
         for account, region in places
-        for event in sorted(asked.wanted)
+        for event in sorted(asked.wanted.calls)
     ]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from monitor.errors import SettingsError
+from monitor.event import Wanted
 from monitor.replay.reading import Reading
 from monitor.replay.sources import Input
 from monitor.replay.times import Span
@@ -22,7 +23,7 @@ VERSION = 1
 class Head(msgspec.Struct, frozen=True):
     """What a journal is tied to."""
 
-    wanted: list[tuple[str, str]]
+    wanted: Wanted
     start: str | None
     """As typed: `7d` means what it meant at the first start."""
     end: str | None

@@ -16,7 +16,7 @@ from isal import igzip, isal_zlib
 
 from monitor.decoding import elements, explain, part, pieces, with_whole_characters
 from monitor.errors import Unreadable
-from monitor.event import Event, checked, read_record
+from monitor.event import Event, Wanted, checked, read_record
 from monitor.replay.times import Span
 
 LARGEST = 2**30
@@ -28,8 +28,7 @@ DAMAGED: tuple[type[Exception], ...] = (igzip.BadGzipFile, cast("Any", isal_zlib
 class Asked(msgspec.Struct, frozen=True):
     """What is to be taken out of the inputs."""
 
-    wanted: frozenset[tuple[str, str]]
-    """Pairs of eventSource and eventName."""
+    wanted: Wanted
     span: Span = Span()
 
 
@@ -50,7 +49,7 @@ class Reading(msgspec.Struct):
     def take(self, event: Event, asked: Asked) -> None:
         """Count one record, and keep it if it is wanted."""
         self.read += 1
-        if (event.event_source, event.event_name) not in asked.wanted:
+        if not asked.wanted.takes(event):
             return
         try:
             if asked.span.holds(checked(event).time):

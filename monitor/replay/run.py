@@ -16,10 +16,11 @@ from pathlib import Path
 import msgspec
 
 from monitor import plugins
-from monitor.assembly import load
+from monitor.assembly import know, load
 from monitor.aws import Aws, Entry
 from monitor.detection import Detection
 from monitor.errors import MonitorError, SettingsError
+from monitor.knowledge import Knowledge
 from monitor.metrics import Metrics
 from monitor.policy import Mode, Rules
 from monitor.replay.aws_sources import History, LogFiles, history_inputs, own_account
@@ -40,8 +41,6 @@ from monitor.replay.sources import History as HistorySource
 from monitor.replay.times import parse_span
 from monitor.settings import Account, Settings
 from monitor.settings_file import read_settings
-
-BUILT_IN = "monitor.detectors."
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,12 +93,11 @@ async def perform(request: Request, voice: Voice) -> Result:
     async with AsyncExitStack() as stack:
         journal = None
         if request.resume is not None:
-            wanted = sorted(guard.detection.wanted)
-            head = Head(wanted, request.start, request.end, span)
+            head = Head(guard.detection.wanted, request.start, request.end, span)
             journal = Journal.open(request.resume, head)
             stack.callback(journal.close)
             span = journal.head.span
-        asked = Asked(frozenset(guard.detection.wanted), span)
+        asked = Asked(guard.detection.wanted, span)
         aws = await stack.enter_async_context(make_aws(guard.settings, request))
         cloud = Cloud(aws, asked, now, request)
         stack.enter_context(voice.bar)
@@ -136,14 +134,14 @@ async def perform(request: Request, voice: Voice) -> Result:
 def make_guard(request: Request) -> Guard:
     """Detectors and rules: the daemon's, or every built-in detector with its defaults."""
     if request.config is None:
-        points = plugins.installed("detectors")
-        names = [name for name, one in points.items() if one.value.startswith(BUILT_IN)]
-        kinds = [plugins.load("detectors", name) for name in sorted(names)]
-        detection = Detection([kind(kind.Options()) for kind in kinds], Metrics())
+        knowledge = Knowledge()
+        kinds = [plugins.load("detectors", name) for name in plugins.chosen({}, defaults=True)]
+        detection = Detection([kind(kind.Options(), knowledge) for kind in kinds], Metrics())
         # Places are filled in when they are known; who repairs and tells is never called.
         rules = Rules(Mode.ENFORCE, frozenset(), ("restore_key",), ("people",))
         return Guard(detection, rules, None)
     settings = read_settings(request.config, os.environ)
+    knowledge = know(settings)
     loaded = load(settings, request.config)
     repairs = {name: plugins.load("responders", name).repairs for name in settings.responders}
     rules = Rules(
@@ -155,7 +153,9 @@ def make_guard(request: Request) -> Guard:
         approved_actors=tuple(settings.approved_actors),
         own_arns=frozenset(session for one in settings.accounts if (session := our_name(one))),
     )
-    detection = Detection([make() for make in loaded.detectors.values()], Metrics())
+    detection = Detection(
+        [make(knowledge) for make in loaded.detectors.values()], Metrics(), knowledge
+    )
     return Guard(detection, rules, settings)
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from monitor.decision import Action, Decision, Outcome, Reason, Verdict
 from monitor.errors import NotWorthRetrying, WorthRetrying
-from monitor.finding import Finding
+from monitor.finding import Aspect, Finding
 from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.ledger import Baseline, Claim, Origin, StoreError, key_lease
 from monitor.plugins import Services
@@ -56,6 +56,7 @@ class RestoreOptions(BaseModel, extra="forbid"):
 class RestoreKey:
     name: ClassVar = "restore_key"
     repairs: ClassVar = True
+    aspects: ClassVar = frozenset({Aspect.STATE})
     Options: ClassVar[type[BaseModel]] = RestoreOptions
 
     def __init__(self, options: RestoreOptions, services: Services) -> None:

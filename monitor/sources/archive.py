@@ -7,7 +7,7 @@ keeps no urgent event waiting. What an object is, its name tells (aws-facts 4.5)
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ import structlog
 
 from monitor.aws import Aws
 from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
-from monitor.event import Event
+from monitor.event import Event, Wanted
 from monitor.metrics import Metrics
 from monitor.shapes import LogObject
 from monitor.sources.records import Limits, Search, Stats, classify, read_records
@@ -38,7 +38,7 @@ class Archive:
     def __init__(
         self,
         aws: Aws,
-        wanted: Collection[tuple[str, str]],
+        wanted: Wanted,
         metrics: Metrics,
         *,
         at_once: int = 2,

@@ -12,14 +12,14 @@ something that a caller sent inside one, is told by what stands around it.
 
 import re
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
 
 from monitor.decoding import explain, part, with_whole_characters
 from monitor.errors import Unreadable
-from monitor.event import Event, checked
+from monitor.event import Event, Wanted, checked
 from monitor.sources.bounds import are_siblings, end_of, is_enclosed, start_of
 from monitor.sources.unpack import Limits, Stats, unpack
 
@@ -58,15 +58,21 @@ def classify(key: str) -> Kind:
 
 
 class Search:
-    """Where a wanted `eventName` may stand. What it finds is still to be confirmed."""
+    """Where a wanted `eventName`, or `errorCode`, may stand. What it finds is to be confirmed."""
 
-    def __init__(self, wanted: Collection[tuple[str, str]]) -> None:
-        self.wanted = frozenset(wanted)
-        names = sorted({name.encode() for _, name in wanted})
-        either = b"|".join(re.escape(name) for name in names) or b"(?!)"
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        names = sorted({name.encode() for _, name in wanted.calls})
+        codes = sorted({code.encode() for _, _, code in wanted.failures})
         space = rb"\s{0,%d}" % SPACES
-        self.pattern = re.compile(rb'"eventName"%b:%b"(?:%b)"' % (space, space, either))
-        self.longest = len(b'"eventName":""') + 2 * SPACES + max(map(len, names), default=0)
+        members = [
+            rb'"%b"%b:%b"(?:%b)"' % (member, space, space, b"|".join(map(re.escape, texts)))
+            for member, texts in ((b"eventName", names), (b"errorCode", codes))
+            if texts
+        ]
+        self.pattern = re.compile(b"|".join(members) or b"(?!)")
+        longest = max(map(len, names + codes), default=0)
+        self.longest = len(b'"eventName":""') + 2 * SPACES + longest
 
     def hits(self, piece: bytes) -> Iterator[re.Match[bytes]]:
         return self.pattern.finditer(piece)
@@ -241,14 +247,14 @@ class Outline(msgspec.Struct, rename="camel"):
     event_type: str | None = None
 
 
-def wanted_event(text: bytes, wanted: Collection[tuple[str, str]], stats: Stats) -> Event | None:
+def wanted_event(text: bytes, wanted: Wanted, stats: Stats) -> Event | None:
     """The event of one record; None if it is not wanted after all. Raises `Unreadable`."""
     try:
         raw = msgspec.json.decode(with_whole_characters(text), type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise explain(error) from error
     event = part(raw, Event, Event())
-    if (event.event_source, event.event_name) not in wanted:
+    if not wanted.takes(event):
         return None
     if part(raw, Outline, Outline()).event_type == "AwsCloudTrailInsight":
         stats.insights += 1

@@ -1,11 +1,14 @@
 """A store in memory, for tests and for `--once` work. It forgets everything when it goes."""
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from monitor.clock import Clock
 from monitor.decision import Action
 from monitor.key import KeyRef
 from monitor.ledger import Baseline, Claim, Grant, Origin
+from monitor.windows import Entry
 
 
 class MemoryStore:
@@ -16,6 +19,7 @@ class MemoryStore:
         self.leases: dict[str, tuple[str, float]] = {}
         self.done: dict[str, tuple[Action, float]] = {}
         self.baselines: dict[KeyRef, Baseline] = {}
+        self.noted: dict[tuple[str, str], Entry] = {}
 
     async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
         if name in self.done:
@@ -50,6 +54,17 @@ class MemoryStore:
         if (known := self.baselines.get(key)) and known.damaged_at < at:
             self.baselines[key] = replace(known, damaged_at=at)
 
+    async def keep(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            name = (entry.window, entry.event_id)
+            known = self.noted.get(name)
+            if known is None or known.level < entry.level:
+                self.noted[name] = entry
+
+    async def entries(self) -> list[Entry]:
+        now = self.clock.now()
+        return sorted(entry for entry in self.noted.values() if entry.until >= now)
+
     async def check(self) -> None:
         return
 
@@ -60,7 +75,10 @@ class MemoryStore:
         left = [name for name, (_, until) in self.leases.items() if until < before]
         for name in left:
             del self.leases[name]
-        return len(old) + len(left)
+        out = [name for name, entry in self.noted.items() if entry.until < self.clock.now()]
+        for one in out:
+            del self.noted[one]
+        return len(old) + len(left) + len(out)
 
     async def close(self) -> None:
         return

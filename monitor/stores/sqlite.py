@@ -9,7 +9,7 @@ seconds.
 
 import fcntl
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +21,7 @@ from monitor.clock import Clock
 from monitor.decision import Action
 from monitor.key import KeyRef, KeyState
 from monitor.ledger import Baseline, Claim, Grant, Origin, StoreError
+from monitor.windows import Entry
 
 MIGRATIONS = (
     """
@@ -40,6 +41,19 @@ MIGRATIONS = (
         damaged_at REAL NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE IF NOT EXISTS entry (
+        window TEXT NOT NULL,         -- detector|subject
+        event_id TEXT NOT NULL,
+        at REAL NOT NULL,
+        what TEXT NOT NULL,
+        about TEXT NOT NULL,
+        until REAL NOT NULL,          -- when it may be forgotten
+        level INTEGER NOT NULL,
+        PRIMARY KEY (window, event_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS entry_until ON entry (until);
+    """,
 )
 """One script for each version of the file; `PRAGMA user_version` counts those that were run.
 
@@ -56,6 +70,11 @@ ADVANCE = """
     ON CONFLICT (arn) DO UPDATE SET state = :state, as_of = :as_of, origin = :origin
     WHERE :origin = 'accepted'
       AND (as_of < :as_of OR (:tie AND as_of = :as_of))
+"""
+KEEP = """
+    INSERT INTO entry (window, event_id, at, what, about, until, level)
+    VALUES (:window, :event_id, :at, :what, :about, :until, :level)
+    ON CONFLICT (window, event_id) DO UPDATE SET level = :level WHERE level < :level
 """
 
 
@@ -193,6 +212,21 @@ class SqliteStore:
                 {"arn": key.arn, "at": at},
             )
 
+    async def keep(self, entries: Sequence[Entry]) -> None:
+        async with guarded():
+            await self.database.executemany(KEEP, [msgspec.structs.asdict(one) for one in entries])
+
+    async def entries(self) -> list[Entry]:
+        async with (
+            guarded(),
+            self.database.execute(
+                "SELECT at, event_id, what, about, window, until, level FROM entry"
+                " WHERE until >= :now ORDER BY at, event_id",
+                {"now": self.clock.now()},
+            ) as cursor,
+        ):
+            return [Entry(*row) for row in await cursor.fetchall()]
+
     async def check(self) -> None:
         async with guarded():
             await self.one("SELECT count(*) FROM baseline WHERE arn = ''")
@@ -203,7 +237,7 @@ class SqliteStore:
                 "DELETE FROM action WHERE finished < :before"
                 " OR (finished IS NULL AND until < :before)",
                 {"before": before},
-            )
+            ) + await self.change("DELETE FROM entry WHERE until < :now", {"now": self.clock.now()})
 
     async def close(self) -> None:
         self.users.close()

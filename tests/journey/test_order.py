@@ -25,14 +25,15 @@ from monitor.aws import Aws
 from monitor.books import Books
 from monitor.delivery import Delivery, Disposition
 from monitor.detection import Detection
+from monitor.detector import Detector, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
-from monitor.detectors.key_enabled import KeyEnabled
+from monitor.detectors.key_restored import KeyEnabled
 from monitor.duplicates import Duplicates
 from monitor.key import KeyRef
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
-from monitor.plugins import Detector, NoOptions, Services
+from monitor.plugins import Services
 from monitor.policy import Mode, Rules
 from monitor.responders.restore_key import RestoreKey, RestoreOptions
 from monitor.response import Response

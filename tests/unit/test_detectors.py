@@ -7,14 +7,14 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from monitor.detection import Detection
+from monitor.detector import Detector, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
-from monitor.detectors.key_enabled import KeyEnabled
+from monitor.detectors.key_restored import KeyEnabled
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.key import KeyState
 from monitor.metrics import Metrics
-from monitor.plugins import Detector, NoOptions
 from tests.samples import ACCOUNT, ARN, EPOCH, KEY, KEY_ID, KMS, REGION, event, finding
 
 

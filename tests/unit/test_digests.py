@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from monitor.detector import NoOptions
 from monitor.detectors.log_file_tampered import LogFileTampered
 from monitor.errors import Unreadable
 from monitor.finding import Kind
 from monitor.metrics import Metrics
-from monitor.plugins import NoOptions
 from monitor.shapes import LogObject
 from monitor.sources.digests import read_digest, sha256
 from monitor.sources.verification import Stored, Verification

@@ -11,13 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.detection import Detection
+from monitor.detector import Detector, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
 from monitor.dlq.explain import EXCERPT, Dead, Explainer, excerpt, known
 from monitor.event import Event
 from monitor.finding import Finding
 from monitor.metrics import Metrics
-from monitor.plugins import Detector, NoOptions
 from monitor.policy import Mode, Rules
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"

@@ -15,6 +15,7 @@ from monitor.books import Books
 from monitor.clock import SystemClock
 from monitor.delivery import Delivery, Disposition
 from monitor.detection import Detection, finding
+from monitor.detector import NoOptions
 from monitor.duplicates import Duplicates
 from monitor.envelope import LogObject, Opened, open_body
 from monitor.errors import Unreadable, WorthRetrying
@@ -23,7 +24,6 @@ from monitor.finding import Finding, Severity
 from monitor.metrics import Metrics
 from monitor.notices import MOST_KEYS
 from monitor.pipeline import Pipeline
-from monitor.plugins import NoOptions
 from monitor.policy import Mode, Rules
 from monitor.response import Response
 from monitor.sns_trust import SnsTrust

@@ -14,16 +14,16 @@ from monitor.books import Books
 from monitor.decision import Action, Decision, Outcome
 from monitor.delivery import Delivery, Disposition, worst
 from monitor.detection import Detection
+from monitor.detector import NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
-from monitor.detectors.key_enabled import KeyEnabled
+from monitor.detectors.key_restored import KeyEnabled
 from monitor.duplicates import Duplicates
 from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
 from monitor.event import Event
 from monitor.ledger import Claim
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
-from monitor.plugins import NoOptions
 from monitor.policy import Mode, Rules
 from monitor.response import Response
 from monitor.shapes import LogObject

@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from monitor.detection import Detection
+from monitor.detector import Detector, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
-from monitor.detectors.key_enabled import KeyEnabled
+from monitor.detectors.key_restored import KeyEnabled
 from monitor.metrics import Metrics
-from monitor.plugins import Detector, NoOptions
 from monitor.policy import Mode, Rules
 from monitor.replay.judging import Judged, judge
 from monitor.replay.table import json_line

@@ -10,10 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from monitor.decision import Action, Decision, Outcome
+from monitor.detector import NoOptions
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.ledger import Claim, StoreError
 from monitor.metrics import Metrics
-from monitor.plugins import NoOptions
 from monitor.response import Response
 from monitor.stores.memory import MemoryStore
 from tests.samples import HandClock, LoopClock, decision, finding

@@ -1,0 +1,152 @@
+"""Every built-in detector against its own events, and what must hold for all of them."""
+
+import re
+from typing import Any
+
+import pytest
+
+from monitor import plugins
+from monitor.detector import OWN, Detector
+from monitor.finding import Finding, Kind
+from monitor.knowledge import Knowledge
+from tests.catalogue import EVENTS, Case, cases, show
+
+FIRES, SILENT = cases("fires"), cases("silent")
+RECORDS = tuple(case for case in FIRES if "detail-type" not in case.records()[-1])
+CALLS = tuple(case for case in RECORDS if case.records()[-1]["eventSource"] != OWN)
+KINDS = {name: plugins.load("detectors", name) for name in plugins.built_in()}
+MEMBERS = {"why", "options", "watched", "accounts", "keys", "records", "expect"}
+SIGNALS = {Kind.ATTEMPT, Kind.EVIDENCE}
+
+
+def named(all_of_them: tuple[Case, ...]) -> Any:
+    return pytest.mark.parametrize("case", all_of_them, ids=lambda case: case.name)
+
+
+@named(FIRES)
+def test_it_fires(case: Case) -> None:
+    detection, records = case.detection(), case.records()
+    for one in records[:-1]:
+        show(detection, one)
+    found = show(detection, records[-1])
+    assert len(found) == case.expect.get("count", 1)
+    assert {one.detector for one in found} == {case.detector}
+    check(found[0], case.expect)
+    again = show(detection, records[-1])
+    assert [one.finding_id for one in again] == [one.finding_id for one in found]
+
+
+def check(found: Finding, expect: dict[str, Any]) -> None:
+    plain = {
+        "severity": found.severity.word,
+        "kind": found.kind.value,
+        "key": found.key.arn if found.key else None,
+        "resource": found.resource,
+        "caused": found.caused.value if found.caused else None,
+        "aspect": found.aspect.value,
+    }
+    assert plain | {name: expect[name] for name in plain.keys() & expect.keys()} == plain
+    assert expect.get("title", "") in found.title
+    assert found.details.items() >= expect.get("details", {}).items()
+
+
+@named(SILENT)
+def test_it_is_silent(case: Case) -> None:
+    detection = case.detection()
+    for one in case.records():
+        assert show(detection, one) == []
+
+
+@named(RECORDS)
+def test_it_does_not_fire_on_the_copy_of_a_vpc_endpoint(case: Case) -> None:
+    last = case.records()[-1]
+    last |= {"eventType": "AwsVpceEvent", "eventCategory": "NetworkActivity"}
+    assert show(case.detection(), last) == []
+
+
+@named(RECORDS)
+def test_it_does_not_fire_on_another_services_event_of_the_same_name(case: Case) -> None:
+    last = case.records()[-1]
+    assert show(case.detection(), last | {"eventSource": "gamelift.amazonaws.com"}) == []
+
+
+@named(CALLS)
+@pytest.mark.parametrize("code", ["AccessDenied", "KMSInvalidStateException"])
+def test_a_failed_call_is_a_signal_never_a_change(case: Case, code: str) -> None:
+    records = case.records()
+    detection = case.detection()
+    for one in records[:-1]:
+        show(detection, one)
+    denied = {"errorCode": code, "requestParameters": None, "responseElements": None}
+    for gone in ("resources", "additionalEventData"):
+        records[-1].pop(gone, None)
+    assert {one.kind for one in show(detection, records[-1] | denied)} <= SIGNALS
+
+
+@named(FIRES)
+@pytest.mark.parametrize("junk", [None, [], "x", 7, {"keyId": 7, "attributes": [], "name": {}}])
+def test_members_of_any_shape_break_no_detector(case: Case, junk: object) -> None:
+    last = case.records()[-1]
+    if "detail-type" in last:
+        last = {**last, "detail": {**last["detail"], "detail": junk}}
+        show(case.detection(), last)
+        return
+    for member in (
+        "requestParameters",
+        "responseElements",
+        "additionalEventData",
+        "serviceEventDetails",
+        "resources",
+        "userIdentity",
+    ):
+        show(case.detection(), last | {member: junk})
+    for member, value in (last["requestParameters"] or {}).items():
+        changed = {**last["requestParameters"], member: junk}
+        show(case.detection(), last | {"requestParameters": changed})
+        if isinstance(value, str):
+            broken = {**last["requestParameters"], member: value[: len(value) // 2]}
+            show(case.detection(), last | {"requestParameters": broken})
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_every_detector_has_events_on_which_it_fires_and_is_silent(name: str) -> None:
+    for which, all_of_them in (("fires", FIRES), ("silent", SILENT)):
+        assert [one for one in all_of_them if one.detector == name], f"none in {name}/{which}"
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_every_detector_tells_about_itself(name: str) -> None:
+    kind = KINDS[name]
+    about = kind.about
+    assert isinstance(kind(kind.Options(), Knowledge()), Detector)
+    assert kind.name == name
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", name)
+    assert kind.title
+    assert about.description.endswith(".")
+    assert about.severity
+    assert all(re.fullmatch(r"T\d{4}(\.\d{3})?", one) for one in about.techniques)
+    assert about.advice
+    assert all(one.endswith(".") for one in about.advice + about.false_positives)
+    assert all(one.startswith("https://") for one in about.references)
+    assert kind.events or kind.failures
+    assert all(source for source, _ in kind.events)
+
+
+def test_every_case_says_why_and_belongs_to_a_detector() -> None:
+    for case in FIRES + SILENT:
+        assert case.detector in KINDS, case.name
+        assert case.given.keys() <= MEMBERS, case.name
+        assert case.given["why"].endswith("."), case.name
+        assert case.given["records"], case.name
+        assert ("expect" in case.given) is (case in FIRES), case.name
+
+
+def test_no_file_lies_elsewhere() -> None:
+    known = {case.path for case in FIRES + SILENT}
+    assert {path for path in EVENTS.rglob("*") if path.is_file()} == known
+
+
+def test_every_case_that_fires_says_how_severe_it_is() -> None:
+    words = {"info", "low", "medium", "high", "critical"}
+    for case in FIRES:
+        assert case.expect.get("severity") in words, case.name
