@@ -99,7 +99,7 @@ class Backfill:
         for one in files:
             for record in json.loads(gunzip(one))["Records"]:
                 event = msgspec.json.decode(json.dumps(record), type=Event)
-                if (event.event_source, event.event_name) in self.detection.wanted:
+                if (event.event_source, event.event_name) in self.detection.wanted.calls:
                     found += len(self.detection.inspect(event).findings)
         return found
 

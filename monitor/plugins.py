@@ -120,7 +120,9 @@ def chosen(named: Mapping[str, Any], *, defaults: bool) -> dict[str, Mapping[str
 
     `named` holds options by name, or False for one that is turned off.
     """
-    on = {name: {} for name in built_in() if defaults and not load("detectors", name).about.quiet}
+    on: dict[str, Mapping[str, Any]] = {
+        name: {} for name in built_in() if defaults and not load("detectors", name).about.quiet
+    }
     return {name: options for name, options in (on | dict(named)).items() if options is not False}
 
 

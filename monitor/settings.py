@@ -288,6 +288,12 @@ class Settings(Model):
             raise ValueError("queues: their names must differ; give one a `name`")
         return self
 
+    @model_validator(mode="after")
+    def somebody_looks(self) -> "Settings":
+        if not self.default_detectors and all(one is False for one in self.detectors.values()):
+            raise ValueError("detectors: at least one must be named without default_detectors")
+        return self
+
     @property
     def our_accounts(self) -> frozenset[str]:
         return frozenset(one.id for one in self.accounts) | frozenset(self.trusted_accounts)

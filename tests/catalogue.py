@@ -30,7 +30,7 @@ from monitor.detector import OWN, Detector
 from monitor.envelope import open_body
 from monitor.event import Event
 from monitor.finding import Finding
-from monitor.key import KeyRef, KeySnapshot
+from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.knowledge import Knowledge, Watched
 from monitor.metrics import Metrics
 from tests.samples import ACCOUNT, record
@@ -91,10 +91,9 @@ def snapshot_of(given: dict[str, Any]) -> KeySnapshot:
     if given.get("primary"):
         refs["primary"] = must_parse(given["primary"])
     refs["replicas"] = tuple(must_parse(arn) for arn in given.get("replicas", ()))
-    plain = {"state": "Enabled", "as_of": 0.0} | given
-    plain = {name: value for name, value in plain.items() if name not in refs}
-    shell = KeySnapshot(key=refs["key"], state=plain.pop("state"), as_of=plain.pop("as_of"))
-    typed = msgspec.convert(msgspec.to_builtins(shell) | plain | {"replicas": ()}, KeySnapshot)
+    plain = {name: value for name, value in given.items() if name not in refs}
+    shell = KeySnapshot(key=refs["key"], state=KeyState.ENABLED, as_of=0.0)
+    typed = msgspec.convert(msgspec.to_builtins(shell) | plain, KeySnapshot)
     return msgspec.structs.replace(typed, **refs)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from monitor.decision import Decision, Reason, Verdict
+from monitor.detector import About
 from monitor.event import Event
 from monitor.finding import Actor, Finding, Kind, Severity
 from monitor.key import KeyRef, KeySnapshot, KeyState
@@ -19,6 +20,15 @@ KEY = KeyRef(ACCOUNT, REGION, KEY_ID)
 AT = "2026-11-20T09:14:03Z"
 EPOCH = 1795166043.0
 """AT as epoch seconds."""
+NOBODY = About(
+    description="A double.",
+    severity="any",
+    techniques=(),
+    false_positives=(),
+    advice=(),
+    references=(),
+)
+"""For detectors of tests, which have nothing to say about themselves."""
 BOB = Actor(type="IAMUser", arn=f"arn:aws:iam::{ACCOUNT}:user/bob", account=ACCOUNT)
 KMS = "kms.amazonaws.com"
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from monitor.assembly import know
 from monitor.aws import Aws
 from monitor.detection import Detection
 from monitor.dlq import redrive
@@ -88,7 +89,9 @@ def explainer(settings: Settings, loaded: Loaded) -> Explainer:
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),
     )
-    return Explainer(Detection([make() for make in loaded.detectors.values()], Metrics()), rules)
+    knowledge = know(settings)
+    detectors = [make(knowledge) for make in loaded.detectors.values()]
+    return Explainer(Detection(detectors, Metrics(), knowledge), rules)
 
 
 async def look(

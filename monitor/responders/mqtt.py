@@ -25,6 +25,7 @@ from pydantic import BaseModel, Field, field_validator
 from monitor import advice, mqtt_topic, notification
 from monitor.decision import Action, Decision, Outcome
 from monitor.errors import WorthRetrying
+from monitor.finding import Aspect
 from monitor.mqtt_broker import BrokerOptions
 from monitor.mqtt_connection import Connection
 from monitor.outbox import Outbox
@@ -74,6 +75,7 @@ class Mqtt:
 
     name: ClassVar[str] = "mqtt"
     repairs: ClassVar[bool] = False
+    aspects: ClassVar[frozenset[Aspect]] = frozenset()
     Options: ClassVar[type[BaseModel]] = MqttOptions
 
     def __init__(self, options: MqttOptions, services: Services) -> None:

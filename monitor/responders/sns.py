@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from monitor import advice, notification
 from monitor.decision import Action, Decision, Outcome
 from monitor.errors import NotWorthRetrying, WorthRetrying
-from monitor.finding import Severity
+from monitor.finding import Aspect, Severity
 from monitor.plugins import Services
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Sns:
 
     name: ClassVar[str] = "sns"
     repairs: ClassVar[bool] = False
+    aspects: ClassVar[frozenset[Aspect]] = frozenset()
     Options: ClassVar[type[BaseModel]] = SnsOptions
 
     def __init__(self, options: SnsOptions, services: Services) -> None:

@@ -11,6 +11,7 @@ from aiobotocore.session import get_session
 
 from monitor.aws import Aws
 from monitor.errors import Denied, Unreadable
+from monitor.event import Wanted
 from monitor.metrics import Metrics
 from monitor.shapes import LogObject
 from monitor.simulator.server import Simulator
@@ -19,7 +20,7 @@ from tests.journey.conftest import ACCOUNT, REGION, Person, daemon, settings_for
 
 BUCKET = "org-trail-bucket"
 FOLDER = f"AWSLogs/{ACCOUNT}/CloudTrail/{REGION}/2026/11/20"
-WANTED = {("kms.amazonaws.com", "DisableKey")}
+WANTED = Wanted(frozenset({("kms.amazonaws.com", "DisableKey")}))
 
 
 class Site:

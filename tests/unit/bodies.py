@@ -9,6 +9,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from monitor.event import Wanted
+
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 KEY_ID = "0a1b2c3d-0000-4000-8000-000000000001"
 ARN = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{KEY_ID}"
@@ -19,7 +21,7 @@ LOG = (
     f"AWSLogs/{ACCOUNT}/CloudTrail/{REGION}/2026/11/20/"
     f"{ACCOUNT}_CloudTrail_{REGION}_20261120T0915Z_AbCdEf0123456789.json.gz"
 )
-WANTED = frozenset(
+WANTED_CALLS = frozenset(
     {
         ("kms.amazonaws.com", "DisableKey"),
         ("kms.amazonaws.com", "DeleteKey"),
@@ -31,6 +33,7 @@ WANTED = frozenset(
         ("config.amazonaws.com", "OversizedConfigurationItemChangeNotification"),
     }
 )
+WANTED = Wanted(WANTED_CALLS)
 
 Json = dict[str, Any]
 

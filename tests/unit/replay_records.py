@@ -5,12 +5,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from monitor.event import Wanted
 from monitor.replay.reading import Asked, Reading, read_file
 from monitor.replay.times import Span
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d-0000-4000-8000-000000000001"
-WANTED = frozenset(
-    {("kms.amazonaws.com", name) for name in ("DisableKey", "EnableKey", "ScheduleKeyDeletion")}
+WANTED = Wanted(
+    frozenset(
+        ("kms.amazonaws.com", name) for name in ("DisableKey", "EnableKey", "ScheduleKeyDeletion")
+    )
 )
 ASKED = Asked(WANTED)
 

@@ -19,7 +19,8 @@ MEMBERS = {"why", "options", "watched", "accounts", "keys", "records", "expect"}
 SIGNALS = {Kind.ATTEMPT, Kind.EVIDENCE}
 
 
-def named(all_of_them: tuple[Case, ...]) -> Any:
+def named(all_of_them: tuple[Case, ...]) -> pytest.MarkDecorator:
+    """One test for each of these cases."""
     return pytest.mark.parametrize("case", all_of_them, ids=lambda case: case.name)
 
 

@@ -4,18 +4,18 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from monitor.detection import Detection
-from monitor.detector import Detector, NoOptions
+from monitor.detector import Base, Detector, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
 from monitor.detectors.key_restored import KeyEnabled
-from monitor.event import Event
+from monitor.event import Event, Wanted
 from monitor.finding import Finding, Kind, Severity
 from monitor.key import KeyState
 from monitor.metrics import Metrics
-from tests.samples import ACCOUNT, ARN, EPOCH, KEY, KEY_ID, KMS, REGION, event, finding
+from tests.samples import ACCOUNT, ARN, EPOCH, KEY, KEY_ID, KMS, NOBODY, REGION, event, finding
 
 
 def one(detector: Detector, found_in: Event) -> Finding:
@@ -167,15 +167,16 @@ def test_findings_of_two_detectors_or_keys_differ_and_of_redeliveries_do_not() -
     assert len(ids) == 3
 
 
-class Fake:
+class Fake(Base[NoOptions]):
     """A detector that hands back, or throws, what it was given."""
 
     name: ClassVar = "fake"
     title: ClassVar = "Fake"
     events: ClassVar = frozenset({(KMS, "DisableKey"), (KMS, "TagResource")})
-    Options: ClassVar[type[BaseModel]] = NoOptions
+    about: ClassVar = NOBODY
 
     def __init__(self, result: Any) -> None:
+        super().__init__(NoOptions())
         self.result = result
 
     def inspect(self, event: Event) -> Iterable[Finding]:
@@ -187,7 +188,7 @@ class Fake:
 
 def test_a_detector_is_shown_only_what_it_asked_for() -> None:
     detection = Detection([KeyDisabled(NoOptions()), Fake([finding()])], Metrics())
-    assert detection.wanted == {(KMS, "DisableKey"), (KMS, "TagResource")}
+    assert detection.wanted == Wanted(frozenset({(KMS, "DisableKey"), (KMS, "TagResource")}))
     assert [one.detector for one in detection.inspect(event()).findings] == [
         "key_disabled",
         "key_disabled",

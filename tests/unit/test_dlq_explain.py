@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.detection import Detection
-from monitor.detector import Detector, NoOptions
+from monitor.detector import Base, Detector, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
 from monitor.dlq.explain import EXCERPT, Dead, Explainer, excerpt, known
@@ -19,17 +19,18 @@ from monitor.event import Event
 from monitor.finding import Finding
 from monitor.metrics import Metrics
 from monitor.policy import Mode, Rules
+from tests.samples import NOBODY
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-0000-4000-8000-000000000001"
 MALLORY = f"arn:aws:iam::{ACCOUNT}:user/mallory"
 
 
-class Broken:
+class Broken(Base[NoOptions]):
     name: ClassVar[str] = "broken_one"
     title: ClassVar[str] = "breaks"
     events: ClassVar = frozenset({("kms.amazonaws.com", "EnableKey")})
-    Options: ClassVar[type[Any]] = NoOptions
+    about: ClassVar = NOBODY
 
     def inspect(self, event: Event) -> Iterable[Finding]:
         raise RuntimeError(event.event_name)
@@ -39,7 +40,7 @@ def explainer(mode: Mode = Mode.ENFORCE) -> Explainer:
     detectors: list[Detector] = [
         KeyDisabled(NoOptions()),
         KeyDeletionScheduled(DeletionOptions()),
-        Broken(),
+        Broken(NoOptions()),
     ]
     rules = Rules(mode, frozenset({(ACCOUNT, REGION)}))
     return Explainer(Detection(detectors, Metrics()), rules)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from monitor.envelope import Opened, open_body
 from monitor.errors import Unreadable
-from monitor.event import Event, read_record
+from monitor.event import Event, Wanted, read_record
 from tests.samples import ACCOUNT, ARN, KEY, KEY_ID, KMS, body, envelope, record
 
-WANTED = {(KMS, "DisableKey")}
+WANTED = Wanted(frozenset({(KMS, "DisableKey")}))
 REASONS = {
     "unknown_shape",
     "missing_field",

@@ -71,7 +71,7 @@ def opened(text: str | bytes) -> Opened | str:
         _ = event.key, event.actor, event.version, event.time, event.failed
         _ = event.request(), event.response(), event.service_details()
         assert event.event_id
-        assert (event.event_source, event.event_name) in WANTED
+        assert (event.event_source, event.event_name) in WANTED.calls
     for place in found.objects:
         assert place.bucket
         assert place.key

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from monitor.books import Books
 from monitor.clock import SystemClock
 from monitor.delivery import Delivery, Disposition
-from monitor.detection import Detection, finding
-from monitor.detector import NoOptions
+from monitor.detection import Detection
+from monitor.detector import Base, NoOptions
 from monitor.duplicates import Duplicates
 from monitor.envelope import LogObject, Opened, open_body
 from monitor.errors import Unreadable, WorthRetrying
@@ -29,6 +29,7 @@ from monitor.response import Response
 from monitor.sns_trust import SnsTrust
 from monitor.stores.memory import MemoryStore
 from monitor.trust import Trust
+from tests.samples import NOBODY
 from tests.unit.bodies import (
     ACCOUNT,
     ARN,
@@ -279,15 +280,16 @@ TABLE: list[Row] = [
 ]
 
 
-class Watcher:
+class Watcher(Base[NoOptions]):
     """Wants everything that these tests want, and keeps it."""
 
     name: ClassVar[str] = "watcher"
     title: ClassVar[str] = "watcher"
-    events: ClassVar[frozenset[tuple[str, str]]] = WANTED
-    Options: ClassVar[type[NoOptions]] = NoOptions
+    about: ClassVar = NOBODY
+    events: ClassVar[frozenset[tuple[str, str]]] = WANTED.calls
 
     def __init__(self) -> None:
+        super().__init__(NoOptions())
         self.seen: list[Event] = []
 
     def inspect(self, event: Event) -> Iterable[Finding]:
@@ -467,7 +469,7 @@ class Teller(Watcher):
     """A detector of somebody else's that makes findings of what it gets."""
 
     def inspect(self, event: Event) -> Iterable[Finding]:
-        yield finding("watcher", event, "Told by another service", Severity.HIGH)
+        yield self.finding(event, "Told by another service", Severity.HIGH)
 
 
 @pytest.mark.parametrize("body", [native(), config_item(), sns(config_on_bridge(config_item()))])

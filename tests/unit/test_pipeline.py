@@ -14,7 +14,7 @@ from monitor.books import Books
 from monitor.decision import Action, Decision, Outcome
 from monitor.delivery import Delivery, Disposition, worst
 from monitor.detection import Detection
-from monitor.detector import NoOptions
+from monitor.detector import Base, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
 from monitor.detectors.key_restored import KeyEnabled
@@ -33,6 +33,7 @@ from tests.samples import (
     ACCOUNT,
     EPOCH,
     KEY,
+    NOBODY,
     OTHER_ACCOUNT,
     REGION,
     HandClock,
@@ -59,11 +60,12 @@ class Repairer:
         return Action(self.name, self.end)
 
 
-class BreaksOnce:
-    name, title, Options = "breaks", "Breaks", NoOptions
+class BreaksOnce(Base[NoOptions]):
+    name, title, about = "breaks", "Breaks", NOBODY
     events = KeyDisabled.events
 
     def __init__(self) -> None:
+        super().__init__(NoOptions())
         self.broke = False
 
     def inspect(self, _: Event) -> list[Any]:

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.errors import Unreadable
+from monitor.event import Wanted
 from monitor.sources.records import Limits, Search, Stats, classify, read_records
 
 WANTED = {("kms.amazonaws.com", "DisableKey"), ("kms.amazonaws.com", "ScheduleKeyDeletion")}
-SEARCH = Search(WANTED)
+SEARCH = Search(Wanted(frozenset(WANTED)))
 HIT = '"eventName":"DisableKey"'
 
 

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from monitor import plugins
 from monitor.assembly import load
+from monitor.detector import Detector
 from monitor.errors import SettingsError
+from monitor.knowledge import Knowledge
 from monitor.plugins import installed
 from monitor.policy import Mode
 from monitor.settings import Settings
@@ -60,15 +63,12 @@ def test_the_least_that_is_needed(desk: Desk) -> None:
     assert settings.queues[0].label == "kms"
     loaded = load(settings, desk.file)
     assert set(loaded.detectors) == {
-        "key_disabled",
-        "key_deletion_scheduled",
-        "key_enabled",
-        "log_file_tampered",
+        name for name in plugins.built_in() if not plugins.load("detectors", name).about.quiet
     }
     assert set(loaded.responders) == {"restore_key"}
     assert loaded.modes == {}
     for make in loaded.detectors.values():
-        assert make().events
+        assert isinstance(make(Knowledge()), Detector)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_the_least_that_is_needed(desk: Desk) -> None:
         (GOOD + "environment: a b\n", "FILE:8", "environment: is 'a b', but: "),
         (GOOD + "sns_topics: [arn:aws:sqs:x]\n", "FILE:8", "sns_topics.0: is 'arn:aws:sqs:x'"),
         (GOOD + "grace_seconds: soon\n", "FILE:8", "grace_seconds: is 'soon', but: "),
-        (GOOD + "detectors: {}\n", "FILE:8", "detectors: is a mapping"),
+        (GOOD + "default_detectors: false\n", "FILE:1", "detectors: at least one must be named"),
         (GOOD + "detectors: [key_disabled]\n", "FILE:8", "detectors: is a list"),
         (GOOD + "mode: enforce\n", "FILE:8", "mode: stands there twice"),
         (GOOD + "    region: us-east-1\n", "FILE:8", "queues.0.region: stands there twice"),
@@ -270,7 +270,15 @@ def test_a_detector_may_be_staged_by_itself(desk: Desk) -> None:
     text = "detectors:\n  key_disabled: {mode: observe}\n  key_enabled:\n"
     loaded = load(desk.read(GOOD.replace("observe", "enforce") + text), desk.file)
     assert loaded.modes == {"key_disabled": Mode.OBSERVE}
-    assert set(loaded.detectors) == {"key_disabled", "key_enabled"}
+    assert {"key_disabled", "key_enabled", "key_deletion_scheduled"} <= set(loaded.detectors)
+
+
+def test_a_detector_may_be_turned_off_and_all_that_are_not_named(desk: Desk) -> None:
+    loaded = load(desk.read(GOOD + "detectors: {key_disabled: false}\n"), desk.file)
+    assert "key_disabled" not in loaded.detectors
+    assert "key_enabled" in loaded.detectors
+    only = "default_detectors: false\ndetectors: {key_disabled: , key_enabled: false}\n"
+    assert set(load(desk.read(GOOD + only), desk.file).detectors) == {"key_disabled"}
 
 
 def test_the_plugins_that_come_with_it_are_found_like_all_others() -> None:
