@@ -7,7 +7,8 @@ Amazon SQS developer guide; aws-facts 5.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -216,7 +217,9 @@ class SqsSource:
         warned = False
         while True:
             try:
-                attributes = await self.attributes()
+                attributes = await self.attributes(self.queue.url)
+                if dlq := dead_letter_queue(attributes):
+                    await self.count_dead_letters(dlq)
             except (WorthRetrying, NotWorthRetrying) as error:
                 self.log.debug("queue attributes cannot be read", error=str(error))
             else:
@@ -229,12 +232,25 @@ class SqsSource:
                     self.log.warning("the queue has no dead-letter queue: unreadable messages stay")
             await asyncio.sleep(30)
 
-    async def attributes(self) -> dict[str, str]:
+    async def count_dead_letters(self, dlq: str) -> None:
+        """What nobody could read waits there for people. Not every reader may look into it."""
+        account, name = dlq.split(":")[-2:]
+        try:
+            async with self.aws.calling("sqs", "GetQueueUrl"):
+                found = await (await self.client()).get_queue_url(
+                    QueueName=name, QueueOwnerAWSAccountId=account
+                )
+            attributes = await self.attributes(found["QueueUrl"])
+        except (WorthRetrying, NotWorthRetrying) as error:
+            self.log.debug("dead-letter queue cannot be read", queue=dlq, error=str(error))
+            return
+        count = float(attributes.get("ApproximateNumberOfMessages", "0"))
+        self.metrics.queue_messages.labels(self.name, "dead_letters").set(count)
+
+    async def attributes(self, url: str) -> dict[str, str]:
         client = await self.client()
         async with self.aws.calling("sqs", "GetQueueAttributes"):
-            answer = await client.get_queue_attributes(
-                QueueUrl=self.queue.url, AttributeNames=["All"]
-            )
+            answer = await client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
         return {str(name): value for name, value in answer.get("Attributes", {}).items()}
 
     # -- trouble
@@ -269,6 +285,16 @@ QUEUE_STATES = {
     "in_flight": "ApproximateNumberOfMessagesNotVisible",
     "delayed": "ApproximateNumberOfMessagesDelayed",
 }
+
+
+def dead_letter_queue(attributes: Mapping[str, str]) -> str:
+    """The ARN of a queue's dead-letter queue; empty where it has none."""
+    try:
+        policy = json.loads(attributes.get("RedrivePolicy", "{}"))
+    except ValueError:
+        return ""
+    arn = policy.get("deadLetterTargetArn", "") if isinstance(policy, dict) else ""
+    return arn if isinstance(arn, str) and arn.count(":") == 5 else ""
 
 
 def milliseconds(text: str | None) -> float | None:

@@ -64,6 +64,8 @@ class FakeSqs:
         self.failing: Callable[[str, dict[str, Any]], tuple[bool, str] | None] = lambda *_: None
         """(operation, entry) -> SenderFault and code of one that fails."""
         self.attributes: dict[str, str] = {"RedrivePolicy": "{}"}
+        self.others: dict[str, dict[str, str]] = {}
+        """Attributes of other queues, by name."""
         self.calls: list[tuple[float, str, dict[str, Any]]] = []
         self.news = asyncio.Event()
         self.polls = 0
@@ -120,7 +122,14 @@ class FakeSqs:
 
     async def get_queue_attributes(self, **parameters: Any) -> dict[str, Any]:
         self.log("attributes", parameters)
-        return {"Attributes": self.attributes}
+        name = parameters["QueueUrl"].rpartition("/")[2]
+        return {"Attributes": self.others.get(name, self.attributes)}
+
+    async def get_queue_url(self, **parameters: Any) -> dict[str, Any]:
+        self.log("get_queue_url", parameters)
+        if error := self.broken.get("get_queue_url"):
+            raise error
+        return {"QueueUrl": f"{URL.rpartition('/')[0]}/{parameters['QueueName']}"}
 
     def entries(self, operation: str) -> list[tuple[str, int | None]]:
         """Every entry that was sent, as (handle, visibility)."""

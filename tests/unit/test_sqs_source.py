@@ -1,6 +1,7 @@
 """The SQS source against a scripted client, in virtual time: what is hidden is owned by somebody."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from monitor.consumer import Consumer
 from monitor.delivery import Delivery, Disposition
 from monitor.metrics import Metrics
-from monitor.sources.sqs import Queue, SqsSource
+from monitor.sources.sqs import Queue, SqsSource, dead_letter_queue
 from tests.unit.fake_sqs import URL, FakeAws, FakeSqs, LoopClock, message, refusal
 
 pytestmark = pytest.mark.looptime
@@ -360,3 +361,27 @@ async def test_most_are_unreadable() -> None:
         await asyncio.sleep(60)
         assert rig.consumer.problem() is None
         assert len(rig.seen) == 1000
+
+
+async def test_dead_letters_are_counted() -> None:
+    dlq = "arn:aws:sqs:eu-west-1:111122223333:guard-dlq"
+    async with running() as rig:
+        rig.sqs.attributes = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": dlq})}
+        rig.sqs.others["guard-dlq"] = {"ApproximateNumberOfMessages": "3"}
+        await asyncio.sleep(40)
+        assert rig.value("queue_messages", state="dead_letters") == 3
+        rig.sqs.broken["get_queue_url"] = refusal("AccessDenied", operation="GetQueueUrl")
+        rig.sqs.others["guard-dlq"] = {"ApproximateNumberOfMessages": "4"}
+        await asyncio.sleep(40)
+        assert (
+            rig.value("queue_messages", state="dead_letters") == 3
+        )  # what is not known is not guessed
+        assert rig.sqs.times("get_queue_url")[-1] > 40
+
+
+@pytest.mark.parametrize(
+    "policy", ["", "x", "[]", "{}", '{"deadLetterTargetArn": 5}', '{"deadLetterTargetArn": "x"}']
+)
+async def test_a_redrive_policy_that_names_no_queue(policy: str) -> None:
+    assert dead_letter_queue({"RedrivePolicy": policy}) == ""
+    assert dead_letter_queue({}) == ""
