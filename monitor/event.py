@@ -5,9 +5,10 @@ element". Every field but four may be missing or null; unknown ones are skipped;
 stay undecoded (`msgspec.Raw`) until somebody asks.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -16,7 +17,29 @@ from monitor.errors import Unreadable
 from monitor.finding import Actor
 from monitor.key import KeyRef
 
+T = TypeVar("T")
 NULL = msgspec.Raw(b"null")
+
+
+class once(Generic[T]):  # noqa: N801 -- it reads as `property` does
+    """A property that is worked out once for the event that was asked last.
+
+    Many detectors look at one event, one after the other. The event itself has no room for it:
+    events are decoded in great numbers, and few of them are looked at.
+    """
+
+    def __init__(self, work: Callable[[Any], T]) -> None:
+        self.work = work
+        self.__doc__ = work.__doc__
+        self.last: tuple[object, Any] = (None, None)
+
+    def __get__(self, event: Any, _: type | None = None) -> T:
+        last, value = self.last  # one tuple, so that another thread cannot come in between
+        if last is not event:
+            value = self.work(event)
+            self.last = (event, value)
+        known: T = value
+        return known
 
 
 class Attributes(msgspec.Struct, frozen=True, rename="camel"):
@@ -96,16 +119,16 @@ class Event(msgspec.Struct, frozen=True, gc=False, rename="camel"):
         """`eventVersion` as a pair of integers; None where it is missing or no version."""
         return parse_version(self.event_version or "")
 
-    @property
+    @once
     def time(self) -> float:
         """`eventTime` as epoch seconds; it has a resolution of one second."""
         return parse_time(self.event_time)
 
-    @property
+    @once
     def actor(self) -> Actor:
         return actor_of(self)
 
-    @property
+    @once
     def key(self) -> KeyRef | None:
         return locate_key(self)
 
