@@ -73,9 +73,7 @@ class KeyDeletionScheduled(Base[DeletionOptions]):
             details["waits_for"] = "the deletion of the last replica"
         related = related_keys(self.knowledge, event.key)
         details |= related | cloudhsm(event.additional())
-        title = (
-            "Replica of a KMS key scheduled for deletion" if "replica_of" in related else self.title
-        )
+        title = "KMS replica key scheduled for deletion" if "replica_of" in related else self.title
         short = days <= self.options.short_window_days
         return [
             self.finding(

@@ -107,7 +107,7 @@ class PrimaryRegionChanged(Base[NoOptions]):
         details = {"new_primary_region": region} if region else {}
         if unseen:
             details["region_known"] = "no: no key is known there, it may not be guarded"
-        if event.actor.invoked_by == SERVICE:
+        if event.actor.invoked_by == SERVICE and not event.actor.arn:
             details["caller"] = "is named in the record of the Region where the primary was"
         return [
             self.finding(
