@@ -2,7 +2,8 @@
 
 From that moment the key cannot be used; at the end of the window it is gone for good, and with it
 everything encrypted under it (aws-facts 3.1). A multi-Region primary that still has replicas goes
-to PendingReplicaDeletion instead, has no deletion date, and can stay there for ever.
+to PendingReplicaDeletion instead, has no deletion date, and can stay there for ever. So who wants to
+be rid of all of it deletes the replicas first, in Regions where fewer look (aws-facts 3.4).
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,9 @@ from pydantic import BaseModel, Field
 from monitor.detector import KMS, About, Base
 from monitor.event import Event
 from monitor.finding import Finding, Severity
-from monitor.key import KeyState
+from monitor.key import KeyRef, KeyState
+from monitor.knowledge import Knowledge
+from monitor.parameters import cut, listed, text_of
 
 DEFAULT_WINDOW_DAYS = 30
 """AWS's default where the caller names no window (aws-facts 2.3)."""
@@ -44,6 +47,7 @@ class KeyDeletionScheduled(Base[DeletionOptions]):
             "Find out whether whoever did it was meant to.",
             "If nobody knows of it, revoke the sessions of the role or the keys of the user.",
             "Look for other keys, backups and snapshots that the same caller touched.",
+            "If it is a multi-Region key, look at its primary and its other replicas as well.",
         ),
         references=(
             "https://docs.aws.amazon.com/kms/latest/developerguide/deleting-keys.html",
@@ -67,11 +71,14 @@ class KeyDeletionScheduled(Base[DeletionOptions]):
             details["deletion_date_text"] = date
         if waits:
             details["waits_for"] = "the deletion of the last replica"
+        related = related_keys(self.knowledge, event.key)
+        details |= related | cloudhsm(event.additional())
+        title = "KMS replica key scheduled for deletion" if "replica_of" in related else self.title
         short = days <= self.options.short_window_days
         return [
             self.finding(
                 event,
-                f"{self.title} in {days} days",
+                f"{title} in {days} days",
                 Severity.CRITICAL if short else Severity.HIGH,
                 caused=KeyState.PENDING_REPLICA_DELETION if waits else KeyState.PENDING_DELETION,
                 details=details,
@@ -89,3 +96,32 @@ def window_days(response: dict[str, Any], request: dict[str, Any]) -> int:
         if isinstance(days, int) and not isinstance(days, bool) and 1 <= days <= 365:
             return days
     return DEFAULT_WINDOW_DAYS
+
+
+def related_keys(knowledge: Knowledge, key: KeyRef | None) -> dict[str, str]:
+    """What is known of the other keys with the same material, where it is a multi-Region key."""
+    known = knowledge.key(key)
+    if key is None or known is None:
+        return {}
+    found: dict[str, str] = {}
+    if known.primary and known.primary != key:
+        found["replica_of"] = known.primary.arn
+    others = sorted(one for one in known.replicas if one != key)
+    if others:
+        found["replicas"] = listed(one.arn for one in others)
+    return found
+
+
+def cloudhsm(additional: dict[str, Any]) -> dict[str, str]:
+    """Where the material of a key in a custom key store lies (KMS developer guide,
+    "ScheduleKeyDeletion"): to restore it after the deletion takes a backup of that cluster.
+
+    `backingKeys` is JSON in a text; shown as it is.
+    """
+    members = {
+        "custom_key_store_id": "customKeyStoreId",
+        "cluster_id": "clusterId",
+        "backing_keys": "backingKeys",
+    }
+    texts = {name: text_of(additional, member) for name, member in members.items()}
+    return {name: cut(text, 200) for name, text in texts.items() if text}
