@@ -1,0 +1,102 @@
+"""Reading what services write into a record's `requestParameters` and `errorMessage`.
+
+Each spells it in its own way: most write lowerCamelCase, Security Hub and S3 as their API does; a
+list that came out of XML is one object where it had one element; EC2 puts lists into `items` and
+newer calls into a member such as `ModifyEbsDefaultKmsKeyIdRequest`. All of it is untrusted.
+"""
+
+import re
+from typing import Any
+
+LONGEST = 80
+"""Characters of a name that is shown to people."""
+RESOURCE = re.compile(
+    r"on resource: \\?\"?(?:(?P<noun>role|user|policy|group|instance profile) )?"
+    r"(?P<name>[^\s\"\\]{1,2048})"
+)
+"""How a denied call names what it was about. IAM writes `role NAME`, others the ARN."""
+KEY_OWNER = re.compile(
+    r"arn:aws[a-z-]{0,20}:kms:[a-z0-9-]{0,32}:(?P<account>[0-9]{12}):(?:key|alias)/."
+)
+LOOKUPS = 200
+"""Elements of a list that are looked at."""
+
+
+def member(given: object, *names: str) -> Any:
+    """The first of these members that is there; letters may be large or small. None if none is."""
+    if not isinstance(given, dict):
+        return None
+    for name in names:
+        if (found := given.get(name)) is not None:
+            return found
+    wanted = {name.lower() for name in names}
+    return next(
+        (value for name, value in given.items() if value is not None and name.lower() in wanted),
+        None,
+    )
+
+
+def text(given: object, *names: str) -> str:
+    """The first of these members that is there, if it is a text; else nothing."""
+    found = member(given, *names)
+    return found if isinstance(found, str) else ""
+
+
+def several(value: object) -> list[Any]:
+    """A list however it is written: as one, as EC2's `items`, or as its only element."""
+    if isinstance(value, dict) and isinstance(value.get("items"), list):
+        value = value["items"]
+    if isinstance(value, list):
+        return value[:LOOKUPS]
+    return [] if value is None else [value]
+
+
+def texts(value: object) -> list[str]:
+    """The texts of a list, however it is written."""
+    return [one for one in several(value) if isinstance(one, str)]
+
+
+def switched_off(value: object) -> bool:
+    """Whether a flag is off; what came out of XML, or of a careless writer, is text."""
+    return value is False or (isinstance(value, str) and value.lower() == "false")
+
+
+def number(value: object) -> float | None:
+    """A number, or a text of digits; None for anything else, booleans among them."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 12:
+        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return None
+
+
+def unwrapped(parameters: dict[str, Any], name: str) -> dict[str, Any]:
+    """What stands in the member that newer calls of EC2 wrap everything into; else all of it."""
+    inner = parameters.get(name)
+    return inner if isinstance(inner, dict) else parameters
+
+
+def short(value: object) -> str:
+    """A text that may be shown: printable, on one line and not long."""
+    plain = "".join(one if one.isprintable() else " " for one in str(value)[: LONGEST + 1])
+    return plain if len(plain) <= LONGEST else plain[: LONGEST - 3] + "..."
+
+
+def named_resource(message: str | None) -> str:
+    """The resource that a denied call was about: an ARN, or a name; "" if the text has none.
+
+    The first ARN of such a text is the caller's own (aws-facts 2.4).
+    """
+    return noun_and_resource(message)[1]
+
+
+def noun_and_resource(message: str | None) -> tuple[str, str]:
+    """The same, and before it IAM's word for what it is, such as `role`; "" where there is none."""
+    found = RESOURCE.search(message or "")
+    return (found["noun"] or "", found["name"]) if found else ("", "")
+
+
+def key_owner(key: str) -> str:
+    """The account that a key's or an alias's ARN names; "" for an id or a name without one."""
+    found = KEY_OWNER.match(key)
+    return found["account"] if found else ""
