@@ -18,8 +18,6 @@ RESOURCE = re.compile(
 KEY_OWNER = re.compile(
     r"arn:aws[a-z-]{0,20}:kms:[a-z0-9-]{0,32}:(?P<account>[0-9]{12}):(?:key|alias)/."
 )
-LOOKUPS = 200
-"""Elements of a list that are looked at."""
 
 
 def member(given: object, *names: str) -> Any:
@@ -47,7 +45,7 @@ def several(value: object) -> list[Any]:
     if isinstance(value, dict) and isinstance(value.get("items"), list):
         value = value["items"]
     if isinstance(value, list):
-        return value[:LOOKUPS]
+        return value
     return [] if value is None else [value]
 
 
