@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from monitor.detector import About, arn_of
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.parameters import member, several, short, switched_off, text, texts
+from monitor.parameters import member, several, short, text, texts
 from monitor.watching import Watching
 
 CONFIG = "config.amazonaws.com"
@@ -148,7 +148,7 @@ class ConfigRecorderStopped(Watching[ConfigOptions]):
         A function's user agent ends in `exec-env/AWS_Lambda_...`. It is the caller's own word, and
         may be a lie; who lies about it is seen by what his keys are in truth.
         """
-        if not switched_off(member(request, "testMode")) and member(request, "testMode"):
+        if member(request, "testMode") is True:
             return []
         actor = event.actor
         if actor.invoked_by or actor.type == "AWSService" or "AWS_Lambda" in actor.user_agent:

@@ -48,6 +48,7 @@ GONE: dict[Call, str] = {
 }
 """After any of these the daemon does not run, or not for long."""
 CHANGED: dict[Call, tuple[Severity, str]] = {
+    (CLOUDFORMATION, "ExecuteChangeSet"): (Severity.MEDIUM, "is being changed"),
     (CLOUDFORMATION, "UpdateStack"): (Severity.MEDIUM, "is being changed"),
     (ECS, "StopTask"): (Severity.MEDIUM, "had a task stopped"),
     (EKS, "DeleteNodegroup"): (Severity.HIGH, "lost a node group"),
