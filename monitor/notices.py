@@ -1,6 +1,8 @@
 """What other services than CloudTrail tell, made into events and log objects.
 
-KMS's native events (KMS developer guide, "Monitor KMS keys with Amazon EventBridge"), AWS Config's
+KMS's native events (KMS developer guide, "Monitor KMS keys with Amazon EventBridge"), what EBS and
+RDS tell of volumes and databases (Amazon EBS user guide, "Amazon EventBridge events for Amazon EBS";
+Amazon RDS user guide, "Creating a rule that triggers on an Amazon RDS event"), AWS Config's
 notifications (AWS Config developer guide, "Example notifications") and S3's. Nothing here is believed
 more than a CloudTrail record: an event is a hint, the key's live state is the truth.
 """
@@ -14,6 +16,7 @@ import msgspec
 from monitor.decoding import part, pieces
 from monitor.errors import Unreadable
 from monitor.event import Event, Resource, Wanted, checked
+from monitor.key import KeyRef
 from monitor.shapes import Damage, LogObject, NewLogs, Opened, Place, S3Record
 
 KMS = "aws.kms"
@@ -29,7 +32,12 @@ CONFIG_EVENTS = frozenset(
 """The `messageType`s that say something about one resource; the others tell of Config's own work."""
 CONFIG_DETAILS = frozenset({"Config Configuration Item Change", "Config Rules Compliance Change"})
 OBJECT_CREATED = "Object Created"
-TOLD_BY_BRIDGE = NATIVE | CONFIG_DETAILS | {OBJECT_CREATED}
+HURT = {
+    "aws.ec2": frozenset({"EBS Volume Notification"}),
+    "aws.rds": frozenset({"RDS DB Instance Event", "RDS DB Cluster Event"}),
+}
+"""What services tell, by source, that may have been hurt by the loss of a key."""
+TOLD_BY_BRIDGE = NATIVE.union(CONFIG_DETAILS, {OBJECT_CREATED}, *HURT.values())
 """The `detail-type`s that are more than an EventBridge event about something else."""
 MOST_KEYS = 10_000
 """In one notification of CloudTrail; 256 KiB, all that SNS carries, hold fewer than 2,000."""
@@ -50,11 +58,9 @@ def from_bridge(detail_type: str, members: Members, wanted: Wanted) -> Opened:
     detail = members["detail"]
     match source:
         case "aws.kms" if detail_type in NATIVE:
-            return (
-                native(detail_type, members, detail)
-                if wanted.asks_for(KMS, detail_type)
-                else BORING
-            )
+            return native(source, detail_type, members, wanted)
+        case "aws.ec2" | "aws.rds" if detail_type in HURT[source]:
+            return native(source, detail_type, members, wanted)
         case "aws.config" if detail_type in CONFIG_DETAILS:
             return config(inside(detail), detail, wanted)
         case "aws.s3" if detail_type == OBJECT_CREATED:
@@ -63,19 +69,23 @@ def from_bridge(detail_type: str, members: Members, wanted: Wanted) -> Opened:
             return BORING
 
 
-def native(detail_type: str, members: Members, detail: msgspec.Raw) -> Opened:
-    """KMS's own event; whom it is about stands in the envelope."""
+def native(source: str, detail_type: str, members: Members, wanted: Wanted) -> Opened:
+    """A service's own event; whom it is about stands in the envelope, else in the text."""
+    if not wanted.asks_for(source, detail_type):
+        return BORING
+    detail = members["detail"]
     _ = inside(detail)  # an object, or it is damaged
     account = text(members, "account")
     about = part(members.get("resources", NOTHING), list[str], [])
+    key = None if source == KMS else KeyRef.search(bytes(detail).decode("utf-8", "replace"))
     event = Event(
-        event_source=KMS,
+        event_source=source,
         event_name=detail_type,
         event_id=text(members, "id"),
         event_time=text(members, "time"),
         aws_region=text(members, "region"),
         recipient_account_id=account,
-        resources=resources_of(account, *about),
+        resources=resources_of(account, *about, key.arn if key else ""),
         request_parameters=detail,
     )
     return Opened(events=(checked(event),))

@@ -14,7 +14,7 @@ from monitor.event import Event, Resource
 from monitor.finding import Aspect, Finding, Kind, Severity
 from monitor.key import KeyRef
 from monitor.knowledge import Knowledge
-from monitor.parameters import alias_arn_in, alias_name, cut, text_of
+from monitor.parameters import alias_arn_in, alias_name, short, text
 
 GUIDE = "https://docs.aws.amazon.com/kms/latest/developerguide/"
 API = "https://docs.aws.amazon.com/kms/latest/APIReference/"
@@ -143,7 +143,7 @@ class AliasDeleted(Base[NoOptions]):
         if event.failed:
             return [self.attempt(event, "Deleting an alias", resource=alias_arn(event))]
         was = should_point_at(self.knowledge, event, alias)
-        details = {"alias": cut(alias)} if alias else {}
+        details = {"alias": short(alias)} if alias else {}
         if was is not None and was != event.key:
             # It was pointed away before: now it is off the wrong key, but still not on the right.
             details["should_point_at"] = was.arn
@@ -160,7 +160,7 @@ class AliasDeleted(Base[NoOptions]):
 
 def alias_of(event: Event) -> str:
     """`alias/NAME`, from what was asked for, or else from the resources; "" if neither has it."""
-    alias = alias_name(text_of(event.request(), "aliasName"))
+    alias = alias_name(text(event.request(), "aliasName"))
     arns = [one.ARN or "" for one in part(event.resources, list[Resource], [])]
     return alias or next((name for arn in arns if (name := alias_name(arn))), "")
 
@@ -179,10 +179,10 @@ def should_point_at(knowledge: Knowledge, event: Event, alias: str) -> KeyRef | 
 
 
 def alias_details(alias: str, was: KeyRef | None, now: KeyRef | None) -> dict[str, str]:
-    found = {"alias": cut(alias), "previous_key": was.arn if was else "not known"}
+    found = {"alias": short(alias), "previous_key": was.arn if was else "not known"}
     return found | ({"new_key": now.arn} if now else {})
 
 
 def named(alias: str) -> str:
     """For a title: its letters were checked, its length is cut."""
-    return f" {cut(alias)}" if alias else ""
+    return f" {short(alias)}" if alias else ""

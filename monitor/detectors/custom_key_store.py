@@ -12,7 +12,7 @@ from monitor.detector import KMS, About, Base, NoOptions, is_denied
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.key import KeyRef
-from monitor.parameters import cut, listed, text_of
+from monitor.parameters import few, short, text
 
 STORE: Final = re.compile(r"cks-[0-9a-z]{1,61}")
 CONNECT: Final = "ConnectCustomKeyStore"
@@ -69,7 +69,7 @@ class CustomKeyStoreChanged(Base[NoOptions]):
         match event.event_name:
             case "ConnectCustomKeyStore" if code:
                 # Whoever tried: it shows that the keys cannot be used.
-                what, kind = f"cannot be connected ({cut(code, 60)})", Kind.EVIDENCE
+                what, kind = f"cannot be connected ({short(code, 60)})", Kind.EVIDENCE
                 severity = Severity.HIGH if keys else Severity.MEDIUM
             case "ConnectCustomKeyStore":
                 # The call returns before the store is connected, which takes some minutes.
@@ -83,14 +83,14 @@ class CustomKeyStoreChanged(Base[NoOptions]):
                 what, kind, severity = "deleted", Kind.NOTICE, Severity.HIGH
             case _:
                 what, kind, severity = "changed", Kind.NOTICE, Severity.MEDIUM
-        store = text_of(event.request(), "customKeyStoreId")
+        store = text(event.request(), "customKeyStoreId")
         shown = f" {store}" if STORE.fullmatch(store) else ""
         title = f"Custom key store{shown} {what}"
         return [self.finding(event, title, severity, kind=kind, details=told(event, keys))]
 
     def keys_in(self, event: Event) -> list[KeyRef]:
         """The keys that we know in the store; none where the record does not name the store."""
-        store = text_of(event.request(), "customKeyStoreId")
+        store = text(event.request(), "customKeyStoreId")
         place = (event.recipient_account_id, event.aws_region)
         found = (
             key
@@ -104,13 +104,13 @@ def told(event: Event, keys: list[KeyRef]) -> dict[str, str]:
     """What the record says about the store, and which keys we know in it."""
     request, more = event.request(), event.additional()
     details = {
-        "custom_key_store_id": cut(text_of(request, "customKeyStoreId")),
-        "custom_key_store_name": cut(text_of(more, "customKeyStoreName")),
-        "cluster_id": cut(text_of(request, "clusterId") or text_of(more, "clusterId")),
+        "custom_key_store_id": short(text(request, "customKeyStoreId")),
+        "custom_key_store_name": short(text(more, "customKeyStoreName")),
+        "cluster_id": short(text(request, "clusterId") or text(more, "clusterId")),
         "known_keys": str(len(keys)),
-        "keys": listed(key.arn for key in keys),
+        "keys": few(key.arn for key in keys),
         "error_message": event.error_message or "",
     }
     if event.event_name == "UpdateCustomKeyStore":
-        details["settings"] = listed(sorted(request.keys() - SECRETS - {"customKeyStoreId"}))
+        details["settings"] = few(sorted(request.keys() - SECRETS - {"customKeyStoreId"}))
     return {name: text for name, text in details.items() if text}

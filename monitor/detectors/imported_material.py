@@ -14,7 +14,7 @@ from monitor.detector import KMS, NATIVE, About, Base, NoOptions, is_denied
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.key import KeyState
-from monitor.parameters import cut, text_of
+from monitor.parameters import short, text
 from monitor.written_times import read_written
 
 DAY = 86_400
@@ -93,7 +93,7 @@ class ImportedMaterialExpired(Base[NoOptions]):
         if event.failed:
             return []  # nobody can call it: it is KMS's own event
         # The native event spells its members with dashes.
-        material = material_of(event) or text_of(event.request(), "key-material-id")
+        material = material_of(event) or text(event.request(), "key-material-id")
         # Told on two ways. Imported again, the same material can run out again: hence the day.
         occasion = f"expired on day {int(event.time // DAY)}|{material}"
         return [
@@ -102,7 +102,7 @@ class ImportedMaterialExpired(Base[NoOptions]):
                 self.title,
                 Severity.CRITICAL,
                 caused=KeyState.PENDING_IMPORT,
-                details={"key_material_id": cut(material)} if material else {},
+                details={"key_material_id": short(material)} if material else {},
                 occasion=occasion if event.key else "",
             )
         ]
@@ -150,9 +150,9 @@ class MaterialImported(Base[MaterialOptions]):
             return [self.attempt(event, "Importing key material")]
         request = event.request()
         details = material_details(event)
-        kind = text_of(request, "importType")
+        kind = text(request, "importType")
         if kind:
-            details["import_type"] = cut(kind)
+            details["import_type"] = short(kind)
         severity, tail = self.expiry(event, details)
         title = self.title + tail
         return [self.finding(event, title, severity, kind=Kind.NOTICE, details=details)]
@@ -161,11 +161,11 @@ class MaterialImported(Base[MaterialOptions]):
         """How severe it is, and the title's end; `details` gets the date as it was written."""
         request = event.request()
         # KEY_MATERIAL_EXPIRES is the default, and then validTo is mandatory (aws-facts 3.5).
-        if text_of(request, "expirationModel") == "KEY_MATERIAL_DOES_NOT_EXPIRE":
+        if text(request, "expirationModel") == "KEY_MATERIAL_DOES_NOT_EXPIRE":
             return Severity.LOW, " that does not expire"
-        written = text_of(request, "validTo")
+        written = text(request, "validTo")
         if written:
-            details["valid_to_text"] = cut(written)
+            details["valid_to_text"] = short(written)
         moment = read_written(written)
         if moment is None:
             details["valid_to_problem"] = "the date cannot be read: ask DescribeKey"
@@ -204,7 +204,7 @@ class ImportPrepared(Base[NoOptions]):
             return [self.attempt(event, "Preparing an import of key material")] if denied else []
         request = event.request()
         members = {"algorithm": "wrappingAlgorithm", "wrapping_key": "wrappingKeySpec"}
-        details = {name: cut(text_of(request, member)) for name, member in members.items()}
+        details = {name: short(text(request, member)) for name, member in members.items()}
         return [
             self.finding(event, self.title, Severity.LOW, kind=Kind.NOTICE, details=details),
         ]
@@ -213,7 +213,7 @@ class ImportPrepared(Base[NoOptions]):
 def material_of(event: Event) -> str:
     """The material's id, where the record says it (since 2025)."""
     for members in (event.response(), event.service_details(), event.request()):
-        found = text_of(members, "keyMaterialId")
+        found = text(members, "keyMaterialId")
         if found:
             return found
     return ""
@@ -221,4 +221,4 @@ def material_of(event: Event) -> str:
 
 def material_details(event: Event) -> dict[str, str]:
     material = material_of(event)
-    return {"key_material_id": cut(material)} if material else {}
+    return {"key_material_id": short(material)} if material else {}

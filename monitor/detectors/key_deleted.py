@@ -11,7 +11,7 @@ from monitor.detector import KMS, NATIVE, About, Base, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Severity
 from monitor.key import KeyRef, KeyState
-from monitor.parameters import cut, text_of
+from monitor.parameters import short, text
 
 DAY = 86_400
 
@@ -43,9 +43,9 @@ class KeyDeleted(Base[NoOptions]):
             return []  # nobody can call it: it is KMS's own event
         key = event.key
         details = {}
-        hsm = text_of(event.additional(), "backingKeysDeletionStatus")
+        hsm = text(event.additional(), "backingKeysDeletionStatus")
         if hsm:
-            details["cloudhsm_deletion_status"] = cut(hsm)
+            details["cloudhsm_deletion_status"] = short(hsm)
         known = self.knowledge.key(key)
         if known and known.primary and known.primary != key:
             details["replica_of"] = known.primary.arn

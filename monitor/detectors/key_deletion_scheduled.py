@@ -16,7 +16,7 @@ from monitor.event import Event
 from monitor.finding import Finding, Severity
 from monitor.key import KeyRef, KeyState
 from monitor.knowledge import Knowledge
-from monitor.parameters import cut, listed, text_of
+from monitor.parameters import few, short, text
 
 DEFAULT_WINDOW_DAYS = 30
 """AWS's default where the caller names no window (aws-facts 2.3)."""
@@ -108,7 +108,7 @@ def related_keys(knowledge: Knowledge, key: KeyRef | None) -> dict[str, str]:
         found["replica_of"] = known.primary.arn
     others = sorted(one for one in known.replicas if one != key)
     if others:
-        found["replicas"] = listed(one.arn for one in others)
+        found["replicas"] = few(one.arn for one in others)
     return found
 
 
@@ -123,5 +123,5 @@ def cloudhsm(additional: dict[str, Any]) -> dict[str, str]:
         "cluster_id": "clusterId",
         "backing_keys": "backingKeys",
     }
-    texts = {name: text_of(additional, member) for name, member in members.items()}
-    return {name: cut(text, 200) for name, text in texts.items() if text}
+    texts = {name: text(additional, member) for name, member in members.items()}
+    return {name: short(text, 200) for name, text in texts.items() if text}

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from monitor.detector import KMS, About, Base, NoOptions, is_denied
 from monitor.event import Event
 from monitor.finding import Aspect, Finding, Kind, Severity
-from monitor.parameters import cut, listed, tags_of, text_of, texts_of
+from monitor.parameters import few, member, short, tags_of, text, texts
 
 GUIDE = "https://docs.aws.amazon.com/kms/latest/developerguide/"
 API = "https://docs.aws.amazon.com/kms/latest/APIReference/"
@@ -74,7 +74,7 @@ class ProtectionTagRemoved(Base[TagOptions]):
     def inspect(self, event: Event) -> Iterable[Finding]:
         request = event.request()
         written = tags_of(request, "tags")
-        removed = texts_of(request, "tagKeys") if event.event_name == "UntagResource" else []
+        removed = texts(member(request, "tagKeys")) if event.event_name == "UntagResource" else []
         if event.failed:
             return self.failed(event, [*removed, *written])
         known = self.knowledge.key(event.key)
@@ -117,7 +117,7 @@ class ProtectionTagRemoved(Base[TagOptions]):
         known = self.knowledge.key(event.key)
         before = (known.tags if known else None) or {}
         was = [f"{name}={before[name]}" for name in names if name in before]
-        details = {"tags": listed(names)} | ({"previous_values": listed(was)} if was else {})
+        details = {"tags": few(names)} | ({"previous_values": few(was)} if was else {})
         return self.finding(event, title, severity, kind=kind, aspect=Aspect.TAGS, details=details)
 
     def protects(self, name: str) -> bool:
@@ -146,12 +146,12 @@ class KeyDescriptionChanged(Base[NoOptions]):
             what = "Changing the description of a KMS key"
             return [self.attempt(event, what)] if denied else []
         known = self.knowledge.key(event.key)
-        text = text_of(event.request(), "description")
-        if known and known.description == text:
+        written = text(event.request(), "description")
+        if known and known.description == written:
             return []
-        details = {"description": cut(text)}
+        details = {"description": short(written)}
         if known:
-            details["previous_description"] = cut(known.description)
+            details["previous_description"] = short(known.description)
         return [
             self.finding(
                 event,

@@ -11,7 +11,7 @@ from monitor.detector import KMS, About, Base, NoOptions
 from monitor.event import Event
 from monitor.finding import Aspect, Finding, Kind, Severity
 from monitor.knowledge import Knowledge
-from monitor.parameters import region_name, text_of
+from monitor.parameters import region_name, text
 
 GUIDE = "https://docs.aws.amazon.com/kms/latest/developerguide/"
 API = "https://docs.aws.amazon.com/kms/latest/APIReference/"
@@ -46,7 +46,7 @@ class KeyReplicated(Base[NoOptions]):
         if event.failed:
             return [self.attempt(event, "Replicating a KMS key")]
         request = event.request()
-        region = region_name(text_of(request, "replicaRegion"))
+        region = region_name(text(request, "replicaRegion"))
         unseen = is_unseen(self.knowledge, event, region)
         bypass = request.get("bypassPolicyLockoutSafetyCheck") is True
         details: dict[str, str] = {}
@@ -56,7 +56,7 @@ class KeyReplicated(Base[NoOptions]):
             details["region_known"] = "no: no key is known there, it may not be guarded"
         if bypass:
             details["lockout_check"] = "bypassed"
-        if text_of(request, "policy"):
+        if text(request, "policy"):
             details["policy"] = "its own"
         replica = metadata_arn(event.response())
         if replica:
@@ -102,7 +102,7 @@ class PrimaryRegionChanged(Base[NoOptions]):
             return [self.attempt(event, "Moving the primary of a multi-Region KMS key")]
         if self.told_elsewhere(event):
             return []
-        region = region_name(text_of(event.request(), "primaryRegion"))
+        region = region_name(text(event.request(), "primaryRegion"))
         unseen = is_unseen(self.knowledge, event, region)
         details = {"new_primary_region": region} if region else {}
         if unseen:
@@ -148,5 +148,5 @@ def is_unseen(knowledge: Knowledge, event: Event, region: str) -> bool:
 def metadata_arn(response: dict[str, Any]) -> str:
     """The replica's ARN out of the answer, where it is one."""
     metadata = response.get("replicaKeyMetadata")
-    arn = text_of(metadata, "arn") if isinstance(metadata, dict) else ""
+    arn = text(metadata, "arn") if isinstance(metadata, dict) else ""
     return arn if len(arn) <= 2048 and arn.startswith("arn:") else ""

@@ -12,7 +12,7 @@ import msgspec
 from monitor.detector import KMS, NATIVE, About, Base, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.parameters import cut
+from monitor.parameters import short
 
 UNUSABLE: Final = {
     (KMS, "DisableKey"): "disabled",
@@ -69,14 +69,14 @@ class OurKeyDamaged(Base[NoOptions]):
         call = (event.event_source, event.event_name)
         details = {"encrypts": encrypts}
         if event.failed:
-            tried = self.attempt(event, f"{event.event_name} on the key of {cut(encrypts)}")
+            tried = self.attempt(event, f"{event.event_name} on the key of {short(encrypts)}")
             raised = max(tried.severity, Severity.MEDIUM)
             details |= tried.details
             return [msgspec.structs.replace(tried, severity=raised, details=details)]
         return [
             self.finding(
                 event,
-                f"The key of {cut(encrypts)} was {DEEDS[call]}",
+                f"The key of {short(encrypts)} was {DEEDS[call]}",
                 Severity.CRITICAL if call in UNUSABLE else Severity.HIGH,
                 kind=Kind.NOTICE,
                 details=details,

@@ -10,7 +10,7 @@ from typing import ClassVar
 from monitor.detector import KMS, About, Base, NoOptions
 from monitor.event import Event
 from monitor.finding import Aspect, Finding, Kind, Severity
-from monitor.parameters import number_of
+from monitor.parameters import whole
 
 DEFAULT_PERIOD_DAYS = 365
 """Where the caller names none (KMS API reference, "EnableKeyRotation")."""
@@ -81,7 +81,7 @@ class RotationPeriodChanged(Base[NoOptions]):
             return [self.attempt(event, "Setting the rotation of a KMS key")]
         known = self.knowledge.key(event.key)
         before = known.rotation_days if known else None
-        days = number_of(event.request(), "rotationPeriodInDays") or DEFAULT_PERIOD_DAYS
+        days = whole(event.request(), "rotationPeriodInDays") or DEFAULT_PERIOD_DAYS
         details = {"period_days": str(days)}
         if before is not None:
             details["previous_period_days"] = str(before)

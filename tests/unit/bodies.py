@@ -28,6 +28,8 @@ WANTED_CALLS = frozenset(
         ("aws.kms", "KMS CMK Deletion"),
         ("aws.kms", "KMS Imported Key Material Expiration"),
         ("aws.kms", "KMS CMK Rotation"),
+        ("aws.ec2", "EBS Volume Notification"),
+        ("aws.rds", "RDS DB Instance Event"),
         ("config.amazonaws.com", "ConfigurationItemChangeNotification"),
         ("config.amazonaws.com", "ComplianceChangeNotification"),
         ("config.amazonaws.com", "OversizedConfigurationItemChangeNotification"),
@@ -131,6 +133,22 @@ def native(detail_type: str = "KMS CMK Deletion", **changes: Any) -> Json:
     """KMS's own event, which needs no trail."""
     detail = {"key-id": KEY_ID}
     return bridge(detail, detail_type, **({"resources": [ARN]} | changes))
+
+
+def volume_failed(**changes: Any) -> Json:
+    """EBS tells that a volume could not be attached, as in AWS's own sample."""
+    detail = {"event": "attachVolume", "result": "failed", "cause": f"{ARN} is pending deletion."}
+    volume = f"arn:aws:ec2:{REGION}:{ACCOUNT}:volume/vol-01234567"
+    given = {"source": "aws.ec2", "resources": [volume]} | changes
+    return bridge(detail, "EBS Volume Notification", **given)
+
+
+def database_failing(**changes: Any) -> Json:
+    """RDS tells that it cannot reach a database's key; it does not say which."""
+    database = f"arn:aws:rds:{REGION}:{ACCOUNT}:db:orders"
+    detail = {"SourceArn": database, "EventID": "RDS-EVENT-0418", "Message": "unable to access"}
+    given = {"source": "aws.rds", "resources": [database]} | changes
+    return bridge(detail, "RDS DB Instance Event", **given)
 
 
 def records(*each: Any) -> Json:
@@ -359,6 +377,8 @@ SKELETONS: dict[str, Json] = {
     "eventbridge, API call": bridge(record()),
     "eventbridge, service event": bridge(service_record(), "AWS Service Event via CloudTrail"),
     "eventbridge, native": native(),
+    "eventbridge, volume": volume_failed(),
+    "eventbridge, database": database_failing(),
     "input transformer, detail only": {"detail": record()},
     "bare record": record(),
     "records": records(record(), service_record()),

@@ -45,6 +45,7 @@ from tests.unit.bodies import (
     config_on_bridge,
     config_oversized,
     confirmation,
+    database_failing,
     insight,
     native,
     new_logs,
@@ -55,6 +56,7 @@ from tests.unit.bodies import (
     s3_test,
     service_record,
     sns,
+    volume_failed,
 )
 
 DONE, REJECT = Disposition.DONE, Disposition.REJECT
@@ -138,6 +140,19 @@ RAW: list[Row] = [
         native("KMS CMK Rotation"),
         native("KMS CMK Rotation", source="aws.other"),
         (native("KMS CMK Rotation", id=None), "missing_field"),
+    ),
+    *rows(
+        "eventbridge: native, volume",
+        volume_failed(),
+        volume_failed(source="aws.kms"),
+        (volume_failed(id=...), "missing_field"),
+        (volume_failed(detail="text"), "wrong_type"),
+    ),
+    *rows(
+        "eventbridge: native, database",
+        database_failing(),
+        database_failing(**{"detail-type": "RDS DB Cluster Event"}),
+        (database_failing(time="noon"), "bad_time"),
     ),
     *rows(
         "input transformer: detail and nothing else",
@@ -498,6 +513,16 @@ def test_a_native_event_names_key_time_and_place(kind: str) -> None:
     assert event.time == 1795166043.0
     assert event.request() == {"key-id": ARN.rpartition("/")[2]}
     assert not event.failed
+
+
+def test_what_a_service_tells_names_the_key_of_its_envelope_or_its_text() -> None:
+    told = only(volume_failed())
+    assert (told.event_source, told.event_name) == ("aws.ec2", "EBS Volume Notification")
+    assert str(told.key) == ARN
+    assert told.request()["event"] == "attachVolume"
+    other = ARN[:-1] + "2"
+    assert str(only(volume_failed(resources=[other])).key) == other
+    assert only(database_failing()).key is None
 
 
 @pytest.mark.parametrize(
