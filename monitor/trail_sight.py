@@ -56,7 +56,7 @@ def sight(
     A selector that asks who called, such as one on `userIdentity.arn`, takes the calls of some and
     not of others: what it takes counts as lost, for that is how one caller would hide.
     """
-    takers = [
+    takers: list[Classic | Advanced] = [
         *(Classic(one) for one in objects(selectors, "eventSelectors")),
         *(Advanced(one) for one in objects(selectors, "advancedEventSelectors")),
     ]

@@ -59,6 +59,18 @@ class OnOurs(Base[OptionsT]):
         """Whether an account is none of ours."""
         return account not in self.knowledge.accounts | {event.recipient_account_id}
 
+    def strangers(self, event: Event) -> list[str]:
+        """The accounts that AddPermission lets in and that are not ours.
+
+        Whether CloudTrail writes `aWSAccountIds` or `awsAccountIds` is not documented (aws-facts 7.3).
+        """
+        found = [
+            listed(value)
+            for name, value in event.request().items()
+            if name.lower().startswith("awsaccountid")
+        ]
+        return [short(one) for some in found for one in some if self.strange(event, str(one)[:13])]
+
 
 def graded(
     ours: bool | None, mine: Severity, unknown: Severity | None, others: Severity | None = None
