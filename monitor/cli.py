@@ -19,6 +19,7 @@ from monitor import plugins
 from monitor.demo.command import demo
 from monitor.dlq.command import dlq
 from monitor.errors import SettingsError
+from monitor.pattern_command import event_pattern
 from monitor.replay.command import replay
 from monitor.simulator.command import simulate
 
@@ -40,6 +41,9 @@ app.command()(simulate)
 app.command(epilog="Example: kms-monitor demo --stay")(demo)
 app.command(epilog="Example: kms-monitor replay s3://my-trail/AWSLogs --from 7d")(replay)
 generate = typer.Typer(help="Write files that are made from the code.", no_args_is_help=True)
+generate.command(
+    "event-pattern", epilog="Example: kms-monitor generate event-pattern --output rules/"
+)(event_pattern)
 app.add_typer(generate, name="generate")
 app.add_typer(dlq, name="dlq")
 

@@ -17,7 +17,7 @@ from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.key import partition_of
 from monitor.parameters import member, several, short, text
-from monitor.watching import Watching
+from monitor.whose import OnOurs
 
 S3 = "s3.amazonaws.com"
 KEY = "x-amz-server-side-encryption-aws-kms-key-id"
@@ -37,7 +37,7 @@ class ReencryptionOptions(BaseModel, extra="forbid"):
     )
 
 
-class ObjectsReencrypted(Watching[ReencryptionOptions]):
+class ObjectsReencrypted(OnOurs[ReencryptionOptions]):
     name: ClassVar = "objects_reencrypted"
     title: ClassVar = "Objects encrypted under a stranger's key"
     about: ClassVar = About(
@@ -98,7 +98,7 @@ class ObjectsReencrypted(Watching[ReencryptionOptions]):
         ]
 
 
-class BucketEncryptionChanged(Watching[NoOptions]):
+class BucketEncryptionChanged(OnOurs[NoOptions]):
     name: ClassVar = "bucket_encryption_changed"
     title: ClassVar = "Default encryption of a bucket changed"
     about: ClassVar = About(

@@ -14,7 +14,7 @@ from monitor.detector import About, arn_of
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import member, several, short, text, texts
-from monitor.watching import Watching
+from monitor.whose import OnOurs
 
 CONFIG = "config.amazonaws.com"
 KEY = "AWS::KMS::Key"
@@ -35,7 +35,7 @@ class ConfigOptions(BaseModel, extra="forbid"):
     )
 
 
-class ConfigRecorderStopped(Watching[ConfigOptions]):
+class ConfigRecorderStopped(OnOurs[ConfigOptions]):
     name: ClassVar = "config_recorder_stopped"
     title: ClassVar = "AWS Config stopped or blinded"
     about: ClassVar = About(
@@ -89,13 +89,13 @@ class ConfigRecorderStopped(Watching[ConfigOptions]):
                 return self.verdicts(event, request)
             case "StartConfigurationRecorder":
                 title = "AWS Config's recorder was started"
-                return [self.notice(event, title, Severity.INFO, kind=Kind.RECOVERY)]
+                return [self.tell(event, title, Severity.INFO, kind=Kind.RECOVERY)]
             case _:
                 named = text(request, "configurationRecorderName", "deliveryChannelName")
                 title = STOPS.get(event.event_name, self.title)
-                return [self.notice(event, title, Severity.HIGH, details={"name": short(named)})]
+                return [self.tell(event, title, Severity.HIGH, details={"name": short(named)})]
 
-    def notice(
+    def tell(
         self,
         event: Event,
         title: str,
@@ -112,10 +112,10 @@ class ConfigRecorderStopped(Watching[ConfigOptions]):
         details = {"name": short(text(given, "name"))}
         if leaves_keys_out(member(given, "recordingGroup")):
             title = "AWS Config no longer records KMS keys"
-            yield self.notice(event, title, Severity.HIGH, details=details)
+            yield self.tell(event, title, Severity.HIGH, details=details)
         elif is_daily(member(given, "recordingMode")):
             title = "AWS Config records KMS keys only once a day"
-            yield self.notice(event, title, Severity.LOW, details=details)
+            yield self.tell(event, title, Severity.LOW, details=details)
 
     def channel(self, event: Event, request: dict[str, Any]) -> Iterable[Finding]:
         given = member(request, "deliveryChannel")
@@ -128,7 +128,7 @@ class ConfigRecorderStopped(Watching[ConfigOptions]):
             return []
         details = {"bucket": short(bucket), "topic": short(topic)}
         title = "AWS Config's delivery channel was set"
-        return [self.notice(event, title, Severity.MEDIUM, details=details)]
+        return [self.tell(event, title, Severity.MEDIUM, details=details)]
 
     def rule(self, event: Event, request: dict[str, Any]) -> Iterable[Finding]:
         rule = text(request, "configRuleName")
@@ -137,7 +137,7 @@ class ConfigRecorderStopped(Watching[ConfigOptions]):
         title = "A rule of AWS Config about keys was deleted"
         resource = arn_of(event, "config", rule, kind="config-rule/")
         details = {"rule": short(rule)}
-        return [self.notice(event, title, Severity.MEDIUM, resource=resource, details=details)]
+        return [self.tell(event, title, Severity.MEDIUM, resource=resource, details=details)]
 
     def is_about_keys(self, rule: str) -> bool:
         return any(fnmatchcase(rule.lower(), one.lower()) for one in self.options.rules)
@@ -160,7 +160,7 @@ class ConfigRecorderStopped(Watching[ConfigOptions]):
         if KEY not in kinds and not self.is_about_keys(rule):
             return []
         title = "Somebody told AWS Config by hand how keys comply"
-        return [self.notice(event, title, Severity.LOW, details={"rule": short(rule)})]
+        return [self.tell(event, title, Severity.LOW, details={"rule": short(rule)})]
 
 
 def leaves_keys_out(group: object) -> bool:

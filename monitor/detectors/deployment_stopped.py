@@ -12,7 +12,7 @@ from monitor.detector import About, Call, NoOptions, arn_of
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import member, named_resource, number, several, short, switched_off, text
-from monitor.watching import Watching
+from monitor.whose import OnOurs
 
 CLOUDFORMATION = "cloudformation.amazonaws.com"
 DYNAMODB = "dynamodb.amazonaws.com"
@@ -62,7 +62,7 @@ DELETES_FUNCTION = dated("DeleteFunction20150331")
 NOTHING: tuple[Severity | None, str] = (None, "")
 
 
-class DeploymentStopped(Watching[NoOptions]):
+class DeploymentStopped(OnOurs[NoOptions]):
     name: ClassVar = "deployment_stopped"
     title: ClassVar = "The daemon's deployment stopped or changed"
     about: ClassVar = About(

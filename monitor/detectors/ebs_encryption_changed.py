@@ -11,7 +11,7 @@ from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import short, text, unwrapped
-from monitor.watching import Watching
+from monitor.whose import OnOurs
 
 EC2 = "ec2.amazonaws.com"
 TITLES = {
@@ -28,7 +28,7 @@ SEVERITIES = {
 }
 
 
-class EbsEncryptionChanged(Watching[NoOptions]):
+class EbsEncryptionChanged(OnOurs[NoOptions]):
     name: ClassVar = "ebs_encryption_changed"
     title: ClassVar = "Default encryption of EBS changed"
     about: ClassVar = About(

@@ -17,7 +17,7 @@ from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.key import partition_of
 from monitor.parameters import member, named_resource, number, several, short, switched_off, text
-from monitor.watching import Watching
+from monitor.whose import OnOurs
 
 S3 = "s3.amazonaws.com"
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
@@ -70,7 +70,7 @@ class LogBucketOptions(BaseModel, extra="forbid"):
     )
 
 
-class LogBucketChanged(Watching[LogBucketOptions]):
+class LogBucketChanged(OnOurs[LogBucketOptions]):
     name: ClassVar = "log_bucket_changed"
     title: ClassVar = "Bucket of log files changed"
     about: ClassVar = About(

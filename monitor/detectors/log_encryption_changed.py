@@ -12,13 +12,13 @@ from monitor.detector import About, NoOptions, arn_of
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import member, named_resource, short, text
-from monitor.watching import Watching
+from monitor.whose import OnOurs
 
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
 LOGS = "logs.amazonaws.com"
 
 
-class LogEncryptionChanged(Watching[NoOptions]):
+class LogEncryptionChanged(OnOurs[NoOptions]):
     name: ClassVar = "log_encryption_changed"
     title: ClassVar = "Encryption of logs changed"
     about: ClassVar = About(

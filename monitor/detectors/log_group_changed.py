@@ -15,7 +15,7 @@ from monitor.detector import About, arn_of
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import member, named_resource, number, short, text, texts
-from monitor.watching import Watching
+from monitor.whose import OnOurs
 
 LOGS = "logs.amazonaws.com"
 CLOUDWATCH = "monitoring.amazonaws.com"
@@ -42,7 +42,7 @@ class LogGroupOptions(BaseModel, extra="forbid"):
     )
 
 
-class LogGroupChanged(Watching[LogGroupOptions]):
+class LogGroupChanged(OnOurs[LogGroupOptions]):
     name: ClassVar = "log_group_changed"
     title: ClassVar = "Log group or alarm changed"
     about: ClassVar = About(

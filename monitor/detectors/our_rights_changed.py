@@ -12,7 +12,7 @@ from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import member, noun_and_resource, number, short, text
-from monitor.watching import Watching
+from monitor.whose import OnOurs
 
 IAM = "iam.amazonaws.com"
 TAKEN = {
@@ -51,7 +51,7 @@ PROVIDERS = {
 """Pods get their role through it (IRSA), and it belongs to the account, not to one role."""
 
 
-class OurRightsChanged(Watching[NoOptions]):
+class OurRightsChanged(OnOurs[NoOptions]):
     name: ClassVar = "our_rights_changed"
     title: ClassVar = "Rights of the daemon changed"
     about: ClassVar = About(

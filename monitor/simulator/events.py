@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.simulator import patterns
+from monitor import event_pattern
 from monitor.simulator.words import Caller, Refusal, Reply
 
 _RULE_NAME = re.compile(r"[.\w-]{1,64}", re.ASCII)
@@ -48,7 +48,7 @@ class Rule(msgspec.Struct):
         Read-only management events of CloudTrail need a state of their own; ENABLED is not enough.
         """
         state = self.settings["State"]
-        if state == "DISABLED" or not patterns.matches(self.pattern, event):
+        if state == "DISABLED" or not event_pattern.matches(self.pattern, event):
             return False
         quiet = event["source"].startswith("aws.") and event["detail"].get("readOnly") is True
         return state == EVERY_MANAGEMENT_EVENT or not quiet
@@ -221,7 +221,7 @@ class EventBridge:
         missing = [name for name in _ENVELOPE if name not in event]
         if missing:
             raise _invalid(f"Parameter Event is not valid. Reason: {missing[0]} is missing.")
-        result = patterns.matches(_parsed(parameters["EventPattern"]), event)
+        result = event_pattern.matches(_parsed(parameters["EventPattern"]), event)
         return Reply(body={"Result": result}, read_only=True)
 
     def _put_events(self, parameters: Mapping[str, Any], place: Place) -> Reply:
@@ -284,8 +284,8 @@ _ENVELOPE = ("id", "account", "source", "time", "region", "resources", "detail-t
 
 def _parsed(text: str) -> dict[str, Any]:
     try:
-        return patterns.parse(text)
-    except patterns.InvalidPatternError as error:
+        return event_pattern.parse(text)
+    except event_pattern.InvalidPatternError as error:
         raise Refusal(
             "InvalidEventPatternException", f"Event pattern is not valid. Reason: {error}"
         ) from error

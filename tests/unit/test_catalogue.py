@@ -85,7 +85,7 @@ def test_a_failed_call_is_a_signal_never_a_change(case: Case, code: str) -> None
     assert {one.kind for one in show(detection, records[-1] | denied)} <= SIGNALS
 
 
-JUNK = (None, [], "x", 7, {"keyId": 7, "attributes": [], "name": {}})
+JUNK: tuple[object, ...] = (None, [], "x", 7, {"keyId": 7, "attributes": [], "name": {}})
 
 
 @named(FIRES)

@@ -16,6 +16,8 @@ from typing import Any
 
 MAX_PATTERN_CHARACTERS = 2048
 """Quota of the event pattern's size (EventBridge quotas)."""
+MAX_DEPTH = 40
+"""Of objects inside one another; an event of CloudTrail has no more than ten."""
 
 _MISSING = object()
 _NUMERIC: Mapping[str, Callable[[float, float], bool]] = {
@@ -37,7 +39,7 @@ def parse(text: str) -> dict[str, Any]:
         raise InvalidPatternError(f"Event pattern is longer than {MAX_PATTERN_CHARACTERS}")
     try:
         pattern = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidPatternError(f"Filter is not a valid JSON: {error}") from error
     if not isinstance(pattern, dict):
         raise InvalidPatternError("Filter is not an object")
@@ -101,14 +103,31 @@ def _ignore_case(argument: str, value: Any) -> bool:
 
 def _wildcard(argument: str, value: Any) -> bool:
     # `*` is any run of characters; `\*` and `\\` are the characters themselves.
-    tokens = re.findall(r"\\[*\\]|\*+|[^*\\]+|\\", argument)
-    expression = "".join(
-        ".*"
-        if token.startswith("*")
-        else re.escape(token[-1] if token in {"\\*", "\\\\"} else token)
-        for token in tokens
-    )
-    return isinstance(value, str) and re.fullmatch(expression, value, re.DOTALL) is not None
+    if not isinstance(value, str):
+        return False
+    pieces = [""]
+    for run in re.findall(r"\\[*\\]|\*|[^*\\]+|\\", argument):
+        if run == "*":
+            pieces.append("")
+        else:
+            pieces[-1] += run[-1] if run in {"\\*", "\\\\"} else run
+    first, *middle = pieces
+    if not middle:
+        return value == first
+    last = middle.pop()
+    if len(value) < len(first) + len(last):
+        return False
+    if not (value.startswith(first) and value.endswith(last)):
+        return False
+    # Each piece as early as it can be. A regular expression would try every place of every piece,
+    # and whoever writes the pattern could make it try for hours.
+    at, end = len(first), len(value) - len(last)
+    for piece in middle:
+        at = value.find(piece, at, end)
+        if at < 0:
+            return False
+        at += len(piece)
+    return True
 
 
 def _numeric(argument: list[Any], value: Any) -> bool:
@@ -146,18 +165,20 @@ _FILTERS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _check_object(pattern: Mapping[str, Any], path: str) -> None:
+def _check_object(pattern: Mapping[str, Any], path: str, depth: int = 1) -> None:
     if not pattern:
         raise InvalidPatternError("Empty objects are not allowed")
+    if depth > MAX_DEPTH:
+        raise InvalidPatternError(f"Objects are nested more than {MAX_DEPTH} deep")
     for name, wanted in pattern.items():
         where = f"{path}.{name}" if path else name
         if name == "$or":
             if not isinstance(wanted, list) or not all(isinstance(one, dict) for one in wanted):
                 raise InvalidPatternError(f'"{where}" must be an array of objects')
             for alternative in wanted:
-                _check_object(alternative, path)
+                _check_object(alternative, path, depth + 1)
         elif isinstance(wanted, dict):
-            _check_object(wanted, where)
+            _check_object(wanted, where, depth + 1)
         elif not isinstance(wanted, list):
             raise InvalidPatternError(f'"{where}" must be an object or an array')
         elif not wanted:

@@ -1,11 +1,14 @@
 """Event patterns: which events they match and which texts are none."""
 
 import json
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from monitor.simulator import patterns
+from monitor import event_pattern
 from monitor.simulator.world import RULE_PATTERN
 
 EVENT: dict[str, Any] = {
@@ -26,7 +29,7 @@ EVENT: dict[str, Any] = {
 
 
 def verdict(pattern: dict[str, Any]) -> bool:
-    return patterns.matches(patterns.parse(json.dumps(pattern)), EVENT)
+    return event_pattern.matches(event_pattern.parse(json.dumps(pattern)), EVENT)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,8 @@ def verdict(pattern: dict[str, Any]) -> bool:
         {"eventName": [{"suffix": {"equals-ignore-case": "KEY"}}]},
         {"eventName": [{"equals-ignore-case": "disablekey"}]},
         {"eventName": [{"wildcard": "Dis*K*y"}]},
+        {"eventName": [{"wildcard": "**"}]},
+        {"eventName": [{"wildcard": "DisableKey*"}]},
         {"path": [{"wildcard": "a\\*b\\\\c"}]},
         {"eventName": [{"anything-but": "EnableKey"}]},
         {"eventName": [{"anything-but": ["EnableKey", "Encrypt"]}]},
@@ -78,6 +83,11 @@ def test_what_matches(detail: dict[str, Any]) -> None:
         {"resources": [{"exists": True}]},
         {"readOnly": [0]},
         {"count": ["3"]},
+        {"path": [{"wildcard": "a\\*b\\*c"}]},
+        {"eventName": [{"wildcard": "Disable*leKey"}]},
+        {"eventName": [{"wildcard": "*Key*Key"}]},
+        {"eventName": [{"wildcard": "*y*K*"}]},
+        {"readOnly": [{"wildcard": "*"}]},
         {"count": [{"numeric": [">", 3]}]},
         {"eventName": [{"numeric": [">", 3]}]},
         {"sourceIPAddress": [{"cidr": "198.51.100.0/24"}]},
@@ -112,21 +122,41 @@ def test_one_element_of_an_array_is_enough() -> None:
         ('{"source": [{"anything-but": []}]}', "Wrong value"),
         ('{"source": [{"prefix": 3}]}', "Wrong value for match type prefix"),
         ('{"detail": {"$or": {"a": ["b"]}}}', "must be an array of objects"),
+        ('{"a": ' * 100 + '["b"]' + "}" * 100, "nested more than 40 deep"),
+        ("[" * 2000, "not a valid JSON"),
         ('{"a": ["' + "x" * 2048 + '"]}', "longer than 2048"),
     ],
 )
 def test_texts_that_are_no_patterns(text: str, reason: str) -> None:
-    with pytest.raises(patterns.InvalidPatternError, match=reason):
-        patterns.parse(text)
+    with pytest.raises(event_pattern.InvalidPatternError, match=reason):
+        event_pattern.parse(text)
+
+
+def test_a_wildcard_takes_no_time_whatever_it_asks_for() -> None:
+    hostile = "*a" * 500 + "*b"
+    assert not verdict({"path": [{"wildcard": hostile}]})
+    long = EVENT | {"detail": {"path": "a" * 100_000}}
+    pattern = event_pattern.parse(json.dumps({"detail": {"path": [{"wildcard": hostile}]}}))
+    assert not event_pattern.matches(pattern, long)
+
+
+@given(
+    text=st.text("ab*\\", max_size=8),
+    pieces=st.lists(st.text("ab", max_size=3), min_size=1, max_size=4),
+)
+def test_a_wildcard_means_what_a_regular_expression_would(text: str, pieces: list[str]) -> None:
+    pattern = event_pattern.parse(json.dumps({"x": [{"wildcard": "*".join(pieces)}]}))
+    expected = re.fullmatch(".*".join(pieces), text, re.DOTALL) is not None
+    assert event_pattern.matches(pattern, {"x": text}) is expected
 
 
 def test_the_default_rule_fits_the_quota_and_takes_key_changes() -> None:
-    pattern = patterns.parse(json.dumps(RULE_PATTERN, separators=(",", ":")))
+    pattern = event_pattern.parse(json.dumps(RULE_PATTERN, separators=(",", ":")))
     event = {
         "source": "aws.kms",
         "detail-type": "AWS API Call via CloudTrail",
         "detail": {"eventSource": "kms.amazonaws.com", "eventName": "ScheduleKeyDeletion"},
     }
-    assert patterns.matches(pattern, event)
+    assert event_pattern.matches(pattern, event)
     event["detail"] = {"eventSource": "kms.amazonaws.com", "eventName": "Encrypt"}
-    assert not patterns.matches(pattern, event)
+    assert not event_pattern.matches(pattern, event)
