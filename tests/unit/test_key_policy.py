@@ -163,7 +163,7 @@ def read(policy: dict[str, Any]) -> Policy:
     return parse(json.dumps(policy))
 
 
-EVERY = [*JUDGED, MFA, VIA]
+EVERY: list[dict[str, Any]] = [*JUDGED, MFA, VIA]
 
 
 @given(policies(EVERY), st.sampled_from(CALLERS), st.sampled_from(ACTIONS))
