@@ -43,8 +43,7 @@ class GrantCreated(Base[GrantOptions]):
         "is medium if AWS denied it, else low",
         techniques=("T1098", "T1537"),
         false_positives=(
-            "An account outside the settings' `trusted_accounts` is meant to use the key, such as "
-            "a vendor's that makes backups.",
+            "A vendor's account outside the settings' `trusted_accounts` is meant to use the key.",
         ),
         advice=(
             "Find out who the grantee is and whether he was meant to have it.",
@@ -104,14 +103,13 @@ class GrantCreated(Base[GrantOptions]):
 class GrantLost(Base[NoOptions]):
     """What is the same whether a grant is revoked or retired."""
 
-    done: ClassVar[str]
-    Options: ClassVar[type[BaseModel]] = NoOptions
+    doing: ClassVar[str]
 
     def inspect(self, event: Event) -> Iterable[Finding]:
         if by_service(event.actor):
             return []
         if event.failed:
-            return [self.attempt(event, f"A KMS grant: that it be {self.done}")]
+            return [self.attempt(event, self.doing)]
         grant_id = id_in(event.additional()) or id_in(event.request())
         known = self.knowledge.key(event.key)
         grants = known.grants if known else None
@@ -145,7 +143,7 @@ LOST_ADVICE = (
 class GrantRevoked(GrantLost):
     name: ClassVar = "grant_revoked"
     title: ClassVar = "KMS grant revoked"
-    done: ClassVar = "revoked"
+    doing: ClassVar = "Revoking a KMS grant"
     about: ClassVar = About(
         description="Somebody, and no AWS service, revoked a grant. Whoever used the key by it "
         "cannot any more, though neither the key nor its policy changed.",
@@ -165,7 +163,7 @@ class GrantRevoked(GrantLost):
 class GrantRetired(GrantLost):
     name: ClassVar = "grant_retired"
     title: ClassVar = "KMS grant retired"
-    done: ClassVar = "retired"
+    doing: ClassVar = "Retiring a KMS grant"
     about: ClassVar = About(
         description="Somebody, and no AWS service, retired a grant. Whoever used the key by it "
         "cannot any more. To retire one's own grant when the work is done is good practice.",

@@ -16,6 +16,7 @@ from monitor.errors import Unreadable
 from monitor.event import Event
 from monitor.finding import Aspect, Finding, Kind, Severity
 from monitor.key import KeyRef, partition_of
+from monitor.key_policy.answers import Trust
 from monitor.key_policy.dangers import Danger, closed, opened
 from monitor.key_policy.difference import difference
 from monitor.key_policy.document import Policy, parse
@@ -94,7 +95,8 @@ class KeyPolicyChanged(Base[PolicyOptions]):
         try:
             policy = parse(request.get("policy"))
         except Unreadable as error:
-            dangers.append(Danger(Severity.HIGH, f"the new policy cannot be read: {error}"))
+            dangers.append(Danger(Severity.HIGH, "the new policy cannot be read"))
+            details["unreadable"] = str(error)
         else:
             if before is not None:
                 changed = difference(before, policy, arn_of_key(event.key))
@@ -148,7 +150,7 @@ class KeyPolicyChanged(Base[PolicyOptions]):
             our_actions=self.options.our_actions,
         )
 
-    def trust(self, account: str) -> Any:
+    def trust(self, account: str) -> Trust:
         trust = self.options.trust(self.knowledge.accounts, {account})
         ours = frozenset(self.options.trusted_organizations)
         return msgspec.structs.replace(trust, organizations=ours)
@@ -205,8 +207,8 @@ class KeyCreated(Base[TrustOptions]):
             trust = self.options.trust(self.knowledge.accounts, {key.account} if key else ())
             try:
                 dangers += opened(parse(request["policy"]), arn_of_key(key), trust, fresh=True)
-            except Unreadable as error:
-                dangers.append(Danger(Severity.MEDIUM, f"its policy cannot be read: {error}"))
+            except Unreadable:
+                dangers.append(Danger(Severity.MEDIUM, "its policy cannot be read"))
         dangers.sort(key=lambda one: -one.severity)
         details = {"dangers": some([one.words for one in dangers])} if dangers else {}
         if dangers:

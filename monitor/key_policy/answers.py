@@ -75,19 +75,17 @@ def foreigners(policy: Policy, trust: Trust, arn: str) -> Held:
 
 def outside(policy: Policy, trust: Trust, arn: str) -> dict[str, Caller]:
     """Whoever is named, as a principal or in a condition, and belongs to no trusted account."""
-    callers = {}
-    for statement in policy.about(arn):
-        if not statement.allow:
-            continue
-        if lets_in_all(statement):
-            for account in accounts_in_conditions(statement):
-                callers[account] = Caller(account)
-        if statement.others:
-            continue
-        for one in statement.principals:
-            if one.account and not any(fnmatchcase(one.name, good) for good in trust.principals):
-                named = one.name if one.name != one.account else ""
-                callers[one.name] = Caller(one.account, named)
+    about = policy.about(arn)
+    named = {one for each in about if each.allow and not each.others for one in each.principals}
+    accounts: set[str] = set()
+    if any(one.allow and lets_in_all(one) for one in about):
+        # Everybody, but some conditions narrow that down, or denials spare only whom they name.
+        accounts = {account for one in about for account in accounts_in_conditions(one)}
+        named |= {one for each in about if each.others for one in each.principals}
+    callers = {account: Caller(account) for account in accounts}
+    for one in named:
+        if one.account and not any(fnmatchcase(one.name, good) for good in trust.principals):
+            callers[one.name] = Caller(one.account, one.name if one.name != one.account else "")
     return {name: one for name, one in callers.items() if one.account not in trust.accounts}
 
 

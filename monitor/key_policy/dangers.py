@@ -85,7 +85,7 @@ def closed(
         for name, actions in lost_by_administrators(before, policy, arn).items():
             who = insider(name, account)
             if actions <= still.get(name, frozenset()):
-                words = f"{who} may {in_words(actions)} only under a condition now"
+                words = f"only under a new condition may {who} {in_words(actions)}"
                 found.append(Danger(Severity.MEDIUM, words))
             else:
                 found.append(Danger(Severity.HIGH, f"{who} may no longer {in_words(actions)}"))
