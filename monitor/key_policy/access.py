@@ -7,8 +7,10 @@ which of its principals may (KMS developer guide, "Default key policy").
 """
 
 import ipaddress
+from collections import defaultdict
 from collections.abc import Iterable
 from enum import Enum
+from functools import lru_cache
 
 import msgspec
 
@@ -159,37 +161,40 @@ def all_of(truths: Iterable[Truth]) -> Truth:
     return False if False in found else None if None in found else True
 
 
+@lru_cache(maxsize=1024)
+def by_account(principals: frozenset[Principal]) -> dict[str, list[Principal]]:
+    """The AWS principals of each account; `*` stands for everybody. A policy may have thousands."""
+    found: defaultdict[str, list[Principal]] = defaultdict(list)
+    for one in principals:
+        if one.kind == "AWS":
+            found["*" if one.everybody else one.account].append(one)
+    return dict(found)
+
+
 def names(statement: Statement, caller: Caller) -> Truth:
     """Whether the statement is about this caller, by its principals alone."""
+    everybody = "*" in by_account(statement.principals)
+    named = by_account(statement.principals).get(caller.account, [])
+    account = any(one.name == caller.account for one in named)
+    own = bool(caller.arn) and any(one.name == caller.arn for one in named)
     if not statement.others:
-        return any_of(is_meant(one, caller, statement) for one in statement.principals)
-    if any(one.everybody for one in statement.principals):
+        if everybody or account or own:
+            return True
+        if not caller.arn:
+            # Somebody in the account may; that one of them may not binds not the others.
+            return bool(named) and statement.allow
+        session = any(is_session_of(one.name, caller.arn) for one in named)
+        return None if session else False
+    if everybody:
         return False
-    account = any(one.name == caller.account for one in statement.principals)
-    if not caller.arn:
-        return None if account else True
-    own = any(one.name == caller.arn for one in statement.principals)
     if own:
         # A denial spares only whom it names with his account: IAM user guide, "NotPrincipal".
         return False if account or statement.allow else None
     if not account:
         return True
     # The account stands there for another one's sake, or for all who are in it: who knows.
-    others = any(one.account == caller.account != one.name for one in statement.principals)
-    return True if others and not statement.allow else None
-
-
-def is_meant(principal: Principal, caller: Caller, statement: Statement) -> Truth:
-    if principal.everybody or principal.name == caller.account:
-        return True
-    if principal.kind != "AWS" or principal.account != caller.account:
-        return False
-    if not caller.arn:
-        # Somebody in the account may; that one of them may not binds not the others.
-        return statement.allow
-    if principal.name == caller.arn:
-        return True
-    return None if is_session_of(principal.name, caller.arn) else False
+    another = bool(caller.arn) and len(named) > 1
+    return True if another and not statement.allow else None
 
 
 def is_session_of(name: str, arn: str) -> bool:

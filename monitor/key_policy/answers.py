@@ -85,7 +85,7 @@ def outside(policy: Policy, trust: Trust, arn: str) -> dict[str, Caller]:
     callers = {account: Caller(account) for account in accounts}
     for one in named:
         if one.account and not any(fnmatchcase(one.name, good) for good in trust.principals):
-            callers[one.name] = Caller(one.account, one.name if one.name != one.account else "")
+            callers[one.name] = caller_of(one)
     return {name: one for name, one in callers.items() if one.account not in trust.accounts}
 
 
@@ -116,6 +116,7 @@ def held(policy: Policy, arn: str, *, sure: bool) -> Held:
     found: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
     about = policy.about(arn)
     denials = [one for one in about if not one.allow]
+    stranger = strangers(policy)[0]
     for statement in about:
         if not statement.allow:
             continue
@@ -125,7 +126,7 @@ def held(policy: Policy, arn: str, *, sure: bool) -> Held:
         for principal in statement.principals:
             if principal.kind == "Service":
                 continue
-            caller = caller_of(principal, policy)
+            caller = stranger if principal.everybody else caller_of(principal)
             truths = {holds(one, caller) for one in statement.conditions}
             if False in truths or (sure and None in truths):
                 continue
@@ -134,9 +135,7 @@ def held(policy: Policy, arn: str, *, sure: bool) -> Held:
     return dict(found)
 
 
-def caller_of(principal: Principal, policy: Policy) -> Caller:
-    if principal.everybody:
-        return strangers(policy)[0]
+def caller_of(principal: Principal) -> Caller:
     account = principal.account
     return Caller(account, principal.name if principal.name != account else "")
 
