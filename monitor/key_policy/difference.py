@@ -65,8 +65,8 @@ def taken_apart(policy: Policy, arn: str) -> Parts:
     found: defaultdict[Part, dict[Conditions, frozenset[str]]] = defaultdict(dict)
     for one in policy.about(arn):
         names = tuple(sorted(one.principals))
-        whos = [Who(names, True)] if one.others else [Who((name,)) for name in names]
-        for who in whos:
+        each = [Who(names, True)] if one.others else [Who((name,)) for name in names]
+        for who in each:
             grants = found[Part(one.allow, who)]
             grants[one.conditions] = grants.get(one.conditions, frozenset()) | one.actions
     return dict(found)
