@@ -1,0 +1,100 @@
+"""What is dangerous about a key policy, each as one sentence with its severity."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from monitor.finding import Severity
+from monitor.key_policy.access import Right
+from monitor.key_policy.actions import CONTROL, as_object, in_words
+from monitor.key_policy.answers import (
+    PUT,
+    Trust,
+    administrators,
+    foreigners,
+    held,
+    lost_by_administrators,
+    open_to_all,
+    organizations,
+    our_rights,
+)
+from monitor.key_policy.document import Policy, account_of
+
+HARMLESS = ("kms:describe", "kms:get", "kms:list", "kms:verify")
+LONGEST_NAME = 120
+
+
+class Danger(msgspec.Struct, frozen=True):
+    severity: Severity
+    words: str
+
+
+def opened(
+    policy: Policy, arn: str, trust: Trust, before: Policy | None = None, *, fresh: bool = False
+) -> list[Danger]:
+    """Who is let in that should not be. What `before`, the baseline, allowed as well is left out.
+
+    Only for everybody nothing is left out. `fresh`: a key that has yet encrypted nothing.
+    """
+    found = []
+    if everybody := open_to_all(policy, arn):
+        grave = CONTROL if fresh else {one for one in everybody if not one.startswith(HARMLESS)}
+        severity = Severity.CRITICAL if everybody & grave else Severity.HIGH
+        found.append(Danger(severity, f"everybody may {in_words(everybody)}"))
+    knew = foreigners(before, trust, arn) if before else {}
+    for name, actions in foreigners(policy, trust, arn).items():
+        if new := actions - knew.get(name, frozenset()):
+            found.append(Danger(Severity.HIGH, f"{outsider(name)} may {in_words(new)}"))
+    # Nothing else tells us which organization is ours.
+    if trust.organizations or before:
+        known = organizations(before, trust, arn) if before else {}
+        for name, actions in organizations(policy, trust, arn).items():
+            if new := actions - known.get(name, frozenset()):
+                words = f"every account of organization {name[:40]} may {in_words(new)}"
+                found.append(Danger(Severity.HIGH, words))
+    return found
+
+
+def closed(
+    policy: Policy,
+    arn: str,
+    account: str,
+    before: Policy | None = None,
+    *,
+    roles: Iterable[str],
+    our_actions: Iterable[str],
+) -> list[Danger]:
+    """Who is shut out that must not be: we, the account itself, whoever ruled the key before."""
+    found = []
+    ours, needed = sorted(roles), sorted(one.lower() for one in our_actions)
+    was = our_rights(before, ours, account, needed, arn) if before else {}
+    rights = our_rights(policy, ours, account, needed, arn)
+    bad = {Right.DENIED, Right.DROPPED}
+    new = [one for one in needed if was.get(one) not in bad]
+    if denied := [one for one in new if rights.get(one) is Right.DENIED]:
+        found.append(Danger(Severity.CRITICAL, f"kms-monitor is denied {as_object(denied)}"))
+    if dropped := [one for one in new if rights.get(one) is Right.DROPPED]:
+        found.append(Danger(Severity.CRITICAL, f"kms-monitor may no longer {in_words(dropped)}"))
+    if not administrators(policy, arn) and (before is None or administrators(before, arn)):
+        found.append(Danger(Severity.CRITICAL, "nobody may PutKeyPolicy any more"))
+    elif before is None and PUT not in held(policy, arn, sure=True).get(account, frozenset()):
+        words = "the account itself (its root) has no say: no statement lets it PutKeyPolicy"
+        found.append(Danger(Severity.HIGH, words))
+    if before is not None:
+        still = held(policy, arn, sure=False)
+        for name, actions in lost_by_administrators(before, policy, arn).items():
+            who = insider(name, account)
+            if actions <= still.get(name, frozenset()):
+                words = f"only under a new condition may {who} {in_words(actions)}"
+                found.append(Danger(Severity.MEDIUM, words))
+            else:
+                found.append(Danger(Severity.HIGH, f"{who} may no longer {in_words(actions)}"))
+    return found
+
+
+def outsider(name: str) -> str:
+    return f"account {name}" if account_of(name) == name else name[:LONGEST_NAME]
+
+
+def insider(name: str, account: str) -> str:
+    return f"the account itself ({name})" if name == account else outsider(name)
