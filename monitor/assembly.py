@@ -60,6 +60,7 @@ def assemble(
         tellers=tuple(name for name, one in responders.items() if not one.repairs),
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),
+        suppressions=tuple(settings.suppressions),
         aspects=frozenset(
             aspect for one in responders.values() if one.repairs for aspect in one.aspects
         ),

@@ -151,6 +151,7 @@ def make_guard(request: Request) -> Guard:
         tellers=tuple(name for name, one in repairs.items() if not one),
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),
+        suppressions=tuple(settings.suppressions),
         own_arns=frozenset(session for one in settings.accounts if (session := our_name(one))),
     )
     detection = Detection(

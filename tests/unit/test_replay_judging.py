@@ -152,5 +152,6 @@ def test_the_line_of_json() -> None:
         ' "decision": "repair", "reason": "enforce", "source": "x.json",'
         ' "title": "KMS key disabled", "kind": "damage", "would": "would call EnableKey",'
         ' "error_code": "",'
-        ' "source_ip": "203.0.113.7 \\u001b[2J \\u202e \\ud83d\\udd11"}'
+        ' "source_ip": "203.0.113.7 \\u001b[2J \\u202e \\ud83d\\udd11",'
+        ' "tool": "", "suppressed": ""}'
     )
