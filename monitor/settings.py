@@ -249,7 +249,7 @@ class Settings(Model):
         "change is looked up in CloudTrail's event history before it is believed.",
     )
     suppressions: list[Suppression] = Field(
-        [],
+        default_factory=list,
         description="Findings that nobody is to be told of. What they silence is still counted, "
         "logged and repaired.",
     )
