@@ -150,7 +150,7 @@ def test_wrong_options_and_unknown_names_are_faults_of_the_settings(site: Site) 
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
         ("AliasDeleted = 5", "name is missing"),
         ("", "AttributeError"),
-        (GOOD.replace("title: ClassVar", "titel: ClassVar"), "title is missing"),
+        (GOOD.replace("title: ClassVar", "heading: ClassVar"), "title is missing"),
         (GOOD.replace('"alias_gone"', '"other"'), "its name is 'other', not 'alias_gone'"),
         (GOOD.replace('"DeleteAlias")', '"DeleteAlias", 1)'), "events must be a set of pairs"),
         (GOOD.replace('frozenset({(KMS, "DeleteAlias")})', "frozenset()"), "never be shown"),
