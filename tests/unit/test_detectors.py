@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from monitor.detection import Detection
 from monitor.detector import Base, Detector, NoOptions
@@ -226,3 +227,10 @@ def test_a_detector_that_breaks_stops_nobody_and_is_named(result: Any) -> None:
         "kms_monitor_detector_errors_total", {"detector": "fake"}
     )
     assert value == 1
+
+
+def test_the_log_says_whose_detector_broke() -> None:
+    detection = Detection([Fake(KeyError("x"))], Metrics(), origins={"fake": "acme-rules"})
+    with capture_logs() as logs:
+        detection.inspect(event())
+    assert [(one["detector"], one["origin"]) for one in logs] == [("fake", "acme-rules")]
