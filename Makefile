@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 ARGS ?=
 
-.PHONY: demo test lint format bench schema lock clean
+.PHONY: demo test lint format bench schema reference lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -15,6 +15,7 @@ help:
 	@echo "make lint    format check, lint, types, import contracts, spelling, Dockerfile"
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
 	@echo "make schema  write config/schema.json again"
+	@echo "make reference  write docs/detectors.md again, and the detectors in config/example.yaml"
 	@echo "make lock    write requirements/*.txt again"
 
 # --no-build-isolation: hatchling itself comes from the hashed file, so nothing unhashed is installed.
@@ -53,6 +54,12 @@ bench: $(STAMP)
 schema: $(STAMP)
 	$(BIN)/kms-monitor generate schema > config/schema.json.new
 	mv config/schema.json.new config/schema.json
+
+reference: $(STAMP)
+	$(BIN)/kms-monitor generate detectors > docs/detectors.md.new
+	mv docs/detectors.md.new docs/detectors.md
+	$(BIN)/kms-monitor generate detectors --settings config/example.yaml > config/example.yaml.new
+	mv config/example.yaml.new config/example.yaml
 
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header

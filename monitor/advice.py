@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from monitor.decision import Action, Decision, Outcome, Reason, Verdict
-from monitor.finding import Finding, Kind
+from monitor.finding import Aspect, Finding, Kind
 from monitor.key import KeyRef, KeyState
 
 CONSOLES: Final = {
@@ -36,18 +36,33 @@ TOLD: Final = "told"
 UNREPAIRED: Final = "unrepaired"
 
 CLASSES: Final = {
-    "DisableKey": "availability",
-    "EnableKey": "availability",
-    "ScheduleKeyDeletion": "availability",
-    "CancelKeyDeletion": "availability",
-    "DeleteKey": "availability",
-    "DeleteImportedKeyMaterial": "material",
-    "ImportKeyMaterial": "material",
-    "PutKeyPolicy": "policy",
-    "CreateGrant": "policy",
-    "RetireGrant": "policy",
-    "RevokeGrant": "policy",
+    event_name: category
+    for category, event_names in {
+        "availability": "DisableKey EnableKey ScheduleKeyDeletion CancelKeyDeletion DeleteKey"
+        " DisconnectCustomKeyStore ConnectCustomKeyStore DeleteCustomKeyStore UpdateCustomKeyStore",
+        "material": "DeleteImportedKeyMaterial ImportKeyMaterial DeleteExpiredKeyMaterial"
+        " RotateKeyOnDemand RotateKey DisableKeyRotation EnableKeyRotation",
+        "policy": "PutKeyPolicy CreateGrant RetireGrant RevokeGrant",
+        "names": "CreateAlias UpdateAlias DeleteAlias TagResource UntagResource"
+        " UpdateKeyDescription",
+        "replication": "ReplicateKey UpdatePrimaryRegion SynchronizeMultiRegionKey",
+        "use": "Decrypt Encrypt ReEncrypt GenerateDataKey GenerateDataKeyWithoutPlaintext"
+        " GenerateDataKeyPair GenerateDataKeyPairWithoutPlaintext GenerateMac VerifyMac Sign Verify"
+        " DeriveSharedSecret",
+        "sight": "StopLogging StartLogging DeleteTrail UpdateTrail PutEventSelectors"
+        " PutInsightSelectors DeleteRule DisableRule EnableRule PutRule PutTargets RemoveTargets"
+        " DeleteEventBus DeleteQueue PurgeQueue SetQueueAttributes AddPermission RemovePermission"
+        " DeleteTopic SetTopicAttributes Unsubscribe SetSubscriptionAttributes DeleteBucket"
+        " PutBucketPolicy DeleteBucketPolicy PutBucketLifecycle DeleteLogGroup DeleteTable",
+        "rights": "AttachRolePolicy DetachRolePolicy PutRolePolicy DeleteRolePolicy DeleteRole"
+        " UpdateAssumeRolePolicy PutRolePermissionsBoundary DeleteRolePermissionsBoundary"
+        " CreatePolicyVersion SetDefaultPolicyVersion DeletePolicy DeletePolicyVersion"
+        " AttachUserPolicy DetachUserPolicy PutUserPolicy DeleteUserPolicy AttachPolicy DetachPolicy"
+        " CreatePolicy UpdatePolicy",
+    }.items()
+    for event_name in event_names.split()
 }
+"""What an event is about, by its name. Others are grouped by their detector."""
 SETTLED_IMPACT: Final = {
     Outcome.DONE.value: "The key is back in the state that counts as right; nothing is lost.",
     Outcome.ALREADY.value: "Nothing had to be done: the key is in the state that counts as right.",
@@ -56,6 +71,24 @@ SETTLED_IMPACT: Final = {
         " be forged or out of date."
     ),
 }
+ASPECTS: Final = {
+    Aspect.POLICY: "Who may use the key, or rule it, is no longer as it should be.",
+    Aspect.ROTATION: "The key still works, but is no longer rotated as it should be.",
+    Aspect.ALIASES: "Whoever uses the key by an alias finds another key, or none.",
+    Aspect.TAGS: "Rights and settings that rest on the key's tags no longer hold.",
+    Aspect.GRANTS: "What a grant lets others do with the key is no longer as it should be.",
+    Aspect.DESCRIPTION: "The key works; what people read about it is no longer right.",
+    Aspect.REPLICATION: "The key's replicas, or its primary Region, are not where they should be.",
+}
+"""What it means where no change of state is told."""
+LOOKS: Final = {
+    Aspect.POLICY: ("get-key-policy", " --policy-name default"),
+    Aspect.ROTATION: ("get-key-rotation-status", ""),
+    Aspect.ALIASES: ("list-aliases", ""),
+    Aspect.TAGS: ("list-resource-tags", ""),
+    Aspect.GRANTS: ("list-grants", ""),
+}
+"""The command that shows how it is now; describe-key for all others."""
 PENDING: Final = (
     "The key cannot be used now, and when its waiting period ends everything encrypted under it"
     " becomes unreadable for good."
@@ -128,16 +161,25 @@ def usable_key(finding: Finding) -> KeyRef | None:
 def impact(decision: Decision) -> str:
     """One sentence: what this means for the data under the key."""
     finding, how = decision.finding, stage(decision)
-    if finding.kind is Kind.ATTEMPT:
-        return "The call failed and the key is unchanged, but somebody tried."
-    if finding.kind is Kind.CHANGE:
-        return "The change does no harm that a detector knows of."
-    if finding.kind is Kind.NOTICE:
-        return "No repair is made for this; it is for people to judge."
+    match finding.kind:
+        case Kind.ATTEMPT:
+            return "The call failed and nothing changed, but somebody tried."
+        case Kind.CHANGE:
+            return "The change does no harm that a detector knows of."
+        case Kind.NOTICE:
+            return "No repair is made for this; it is for people to judge."
+        case Kind.RECOVERY:
+            return "Somebody took damage back: what was wrong may be over."
+        case Kind.EVIDENCE:
+            return "Something needed the key and could not use it: what depends on it fails now."
+        case Kind.DAMAGE:
+            pass
     if how == Outcome.DONE and "EnableKey" in sent_calls(decision):
         return "The key was out of use for a short while; it is usable again and nothing is lost."
     if how in SETTLED_IMPACT:
         return SETTLED_IMPACT[how]
+    if finding.caused is None and finding.aspect in ASPECTS:
+        return ASPECTS[finding.aspect]
     return IMPACT.get(finding.caused, "The key, or control of it, may be lost to its owners.")
 
 
@@ -147,7 +189,11 @@ def steps(decision: Decision) -> list[str]:
     key = usable_key(finding)
     if finding.kind is Kind.ATTEMPT:
         return ["Ask the caller why; take the right away if it is not needed."]
+    if finding.kind is Kind.EVIDENCE:
+        return shown(key) or ["See how the key is."]
     found = ["Find out whether the caller meant it; if not, revoke the caller's sessions."]
+    if finding.kind is Kind.RECOVERY:
+        return [*shown(key), *found]
     if finding.kind in {Kind.CHANGE, Kind.NOTICE} or how == Outcome.ALREADY:
         return found
     if how == Outcome.UNCONFIRMED:
@@ -211,7 +257,8 @@ def hand_commands(finding: Finding, key: KeyRef | None) -> list[str]:
             extra = " --wrapping-algorithm RSAES_OAEP_SHA_256 --wrapping-key-spec RSA_4096"
             return [command("get-parameters-for-import", key, extra)]
         case _:
-            return [command("describe-key", key)]
+            name, extra = LOOKS.get(finding.aspect, ("describe-key", ""))
+            return [command(name, key, extra)]
 
 
 def links(finding: Finding) -> dict[str, str]:

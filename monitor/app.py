@@ -8,10 +8,10 @@ from typing import Any
 import structlog
 
 from monitor import plugins, web
-from monitor.assembly import assemble, make_aws, queues_of
+from monitor.assembly import Parts, assemble, make_aws, queues_of
 from monitor.aws import Aws
 from monitor.backoff import Backoff
-from monitor.clock import Clock, SystemClock
+from monitor.clock import Clock, SystemClock, iso
 from monitor.consumer import Consumer
 from monitor.errors import MonitorError, SettingsError
 from monitor.ledger import Store, StoreError
@@ -96,6 +96,7 @@ class App:
             metrics=self.metrics,
         )
         self.closing.callback(parts.archive.close)
+        self.report(parts)
         async with asyncio.TaskGroup() as tasks:
             long_lived: list[asyncio.Task[Any]] = []
 
@@ -132,6 +133,27 @@ class App:
             await self.wind_down(consuming)
             for task in reversed(long_lived):
                 task.cancel()
+
+    def report(self, parts: Parts) -> None:
+        """What the settings name and does not work, or no longer: said at the start, and counted."""
+        for broken in parts.broken:
+            self.metrics.broken_plugins.labels(broken.kind, broken.name).set(1)
+            self.log.error(
+                "plugin is broken and left out",
+                kind=broken.kind,
+                name=broken.name,
+                origin=broken.origin,
+                problem=broken.problem,
+            )
+        for kind, names in parts.origins.items():
+            for name, origin in names.items():
+                self.metrics.plugin_info.labels(kind, name, origin).set(1)
+        now = self.clock.now()
+        for one in self.settings.suppressions:
+            active = one.active(now)
+            self.metrics.suppressions.labels("active" if active else "expired").inc()
+            if not active:
+                self.log.warning("suppression has run out", until=iso(one.until), reason=one.reason)
 
     async def wind_down(self, consuming: list[asyncio.Task[None]]) -> None:
         """Take nothing more, finish within the grace period, give back the rest."""

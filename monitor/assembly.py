@@ -1,7 +1,7 @@
 """Puts the parts of the daemon together from the settings. Nothing here waits or runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from monitor.books import Books
 from monitor.clock import Clock
 from monitor.detection import Detection
 from monitor.duplicates import Duplicates
+from monitor.errors import PluginError, SettingsError
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
 from monitor.metrics import Metrics
@@ -34,6 +35,11 @@ from monitor.trust import Trust
 class Parts:
     """What the app runs. `archive` is to be closed at the end."""
 
+    broken: list[PluginError]
+    """Plugins of others that were to run and cannot."""
+    origins: dict[str, dict[str, str]]
+    """Whose those are that run, by `detector` or `responder` and name."""
+
     pipeline: Pipeline
     responders: dict[str, plugins.Responder]
     archive: Archive
@@ -50,9 +56,16 @@ def assemble(
     clock: Clock,
     metrics: Metrics,
 ) -> Parts:
-    responders = make_responders(
-        settings, loaded, aws=aws, store=store, clock=clock, metrics=metrics
+    broken = list(loaded.broken)
+    services = plugins.Services(
+        aws=aws,
+        clock=clock,
+        store=store,
+        metrics=metrics,
+        log=structlog.get_logger("responder"),
+        environment=settings.environment,
     )
+    responders = make_responders(loaded, services, broken)
     rules = Rules(
         mode=settings.mode,
         places=settings.places,
@@ -60,13 +73,16 @@ def assemble(
         tellers=tuple(name for name, one in responders.items() if not one.repairs),
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),
+        suppressions=tuple(settings.suppressions),
         aspects=frozenset(
             aspect for one in responders.values() if one.repairs for aspect in one.aspects
         ),
     )
     knowledge = know(settings)
-    detectors = [make(knowledge) for make in loaded.detectors.values()]
-    detection = Detection(detectors, metrics, knowledge)
+    detectors = plugins.make_all(loaded.detectors, knowledge, broken)
+    detection = Detection(
+        detectors.values(), metrics, knowledge, origins=plugins.origins(loaded.detectors)
+    )
     trust = Trust(
         {queue.label: tuple(queue.senders) for queue in settings.queues},
         SnsTrust(
@@ -89,14 +105,18 @@ def assemble(
     pipeline = Pipeline(
         detection,
         rules,
-        Response(responders, store, clock, metrics),
+        Response(responders, store, clock, metrics, origins=plugins.origins(loaded.responders)),
         Duplicates(store, clock, metrics),
         Books(metrics),
         remembrance=remembrance,
         trust=trust,
         archive=archive,
     )
-    return Parts(pipeline, responders, archive, knowledge, remembrance)
+    origins = {
+        "detector": {name: loaded.detectors[name].source.origin for name in detectors},
+        "responder": {name: loaded.responders[name].source.origin for name in responders},
+    }
+    return Parts(broken, origins, pipeline, responders, archive, knowledge, remembrance)
 
 
 def know(settings: Settings) -> Knowledge:
@@ -107,27 +127,14 @@ def know(settings: Settings) -> Knowledge:
 
 
 def make_responders(
-    settings: Settings,
-    loaded: plugins.Loaded,
-    *,
-    aws: Aws,
-    store: Store,
-    clock: Clock,
-    metrics: Metrics,
+    loaded: plugins.Loaded, services: plugins.Services, broken: list[PluginError]
 ) -> dict[str, plugins.Responder]:
-    return {
-        name: make(
-            plugins.Services(
-                aws=aws,
-                clock=clock,
-                store=store,
-                metrics=metrics,
-                log=structlog.get_logger(name),
-                environment=settings.environment,
-            )
-        )
-        for name, make in loaded.responders.items()
-    }
+    """Each with a log of its own name."""
+    made: dict[str, plugins.Responder] = {}
+    for name, recipe in loaded.responders.items():
+        own = replace(services, log=structlog.get_logger(name))
+        made |= plugins.make_all({name: recipe}, own, broken)
+    return made
 
 
 def make_aws(settings: Settings, metrics: Metrics) -> Aws:
@@ -183,4 +190,10 @@ def load(settings: Settings, file: Path) -> plugins.Loaded:
         return place(path, str(file), lines_of(file))
 
     detectors = plugins.chosen(settings.detectors, defaults=settings.default_detectors)
-    return plugins.load_all(detectors, settings.responders, validate, where)
+    try:
+        return plugins.load_all(
+            detectors, settings.responders, validate, where, settings.plugin_folders
+        )
+    except OSError as error:
+        fault = f"plugin_folders: {error.filename}: cannot be read: {error.strerror}"
+        raise SettingsError([f"{where(('plugin_folders',))}: {fault}"]) from error

@@ -48,6 +48,8 @@ class Books:
         """A decision, with what became of it."""
         finding = decision.finding
         self.metrics.decisions.labels(decision.reason.value).inc()
+        if decision.suppressed:
+            self.metrics.suppressed.labels(finding.detector).inc()
         foreign = decision.verdict is Verdict.DROP and decision.reason is not Reason.OWN_CALL
         write = self.log.warning if foreign else self.log.info
         write(
@@ -58,8 +60,10 @@ class Books:
             severity=finding.severity.word,
             key=str(finding.key or ""),
             actor=finding.actor.name,
+            tool=finding.actor.tool,
             verdict=decision.verdict.value,
             reason=decision.reason.value,
+            suppressed=decision.suppressed,
             actions={action.responder: action.outcome.value for action in decision.done},
         )
 

@@ -7,18 +7,16 @@ wrong.
 import asyncio
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from monitor import plugins
+from monitor.catalogue_command import generate_detectors, list_plugins
 from monitor.demo.command import demo
 from monitor.dlq.command import dlq
 from monitor.errors import SettingsError
+from monitor.logs import printable
 from monitor.pattern_command import event_pattern
 from monitor.replay.command import replay
 from monitor.simulator.command import simulate
@@ -26,6 +24,7 @@ from monitor.simulator.command import simulate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from monitor import plugins
     from monitor.app import App
     from monitor.settings import Settings
 
@@ -46,6 +45,10 @@ generate.command(
 )(event_pattern)
 app.add_typer(generate, name="generate")
 app.add_typer(dlq, name="dlq")
+app.command("plugins", epilog="Example: kms-monitor plugins --detectors")(list_plugins)
+generate.command("detectors", epilog="Example: kms-monitor generate detectors > detectors.md")(
+    generate_detectors
+)
 
 ConfigOption = Annotated[
     Path,
@@ -104,10 +107,22 @@ def fast_loop() -> "Callable[[], asyncio.AbstractEventLoop] | None":
 
 @app.command(epilog="Example: kms-monitor check --config config/example.yaml")
 def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Check the settings: file, variables, and every plugin's options."""
-    settings, _ = read(config)
+    """Check the settings: file, variables, every plugin and its options.
+
+    Exit code 1 if the settings are good but a plugin of others is broken.
+    """
+    from monitor.assembly import know  # noqa: PLC0415
+    from monitor.plugins import make_all  # noqa: PLC0415
+
+    settings, loaded = read(config)
+    broken = list(loaded.broken)
+    make_all(loaded.detectors, know(settings), broken)
+    for problem in broken:
+        typer.echo(f"kms-monitor: {printable(str(problem))}", err=True)
     places = ", ".join(f"{account} {region}" for account, region in sorted(settings.places))
     typer.echo(f"{config}: the settings are good: mode {settings.mode.value}, guarding {places}")
+    if broken:
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: kms-monitor health --url http://127.0.0.1:8080/readyz")
@@ -122,29 +137,6 @@ def health(
     well, text = ask(url)
     typer.echo(text, err=not well)
     raise typer.Exit(0 if well else 1)
-
-
-@app.command("plugins", epilog="Example: kms-monitor plugins")
-def list_plugins() -> None:
-    """List every installed detector and responder; exit code 1 if one cannot be loaded."""
-    broken = False
-    table = Table("kind", "name", "from", "what", box=None, pad_edge=False)
-    for kind in plugins.GROUPS:
-        for name, point in sorted(plugins.installed(kind).items()):
-            origin = point.dist.name if point.dist else "?"
-            try:
-                plugin = plugins.load(kind, name)
-            except SettingsError as error:  # one broken plugin does not hide the others
-                what, broken = error.faults[0], True
-            else:
-                what = first_line(sys.modules[plugin.__module__].__doc__)
-            table.add_row(kind.removesuffix("s"), name, origin, what)
-    Console().print(table)
-    raise typer.Exit(1 if broken else 0)
-
-
-def first_line(text: str | None) -> str:
-    return (text or "").strip().partition("\n")[0]
 
 
 @generate.command(epilog="Example: kms-monitor generate schema > config/schema.json")

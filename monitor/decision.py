@@ -94,5 +94,7 @@ class Decision(msgspec.Struct, frozen=True):
     """When the delivery came in (epoch seconds)."""
     dry_run: bool = False
     """Mode `observe`: judge and tell, write nothing to the guarded account."""
+    suppressed: str = ""
+    """Why nobody is told: the reason of the suppression that covers the finding."""
     done: tuple[Action, ...] = ()
     """The actions carried out so far, so that a responder that tells can say what was done."""

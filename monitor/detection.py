@@ -5,14 +5,15 @@ and the delivery comes again.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import structlog
 
 from monitor.detector import OWN, Detector
 from monitor.event import Event, Wanted
-from monitor.finding import Finding
+from monitor.finding import Actor, Aspect, Finding, Kind, Severity
+from monitor.key import KeyRef, KeyState
 from monitor.knowledge import Knowledge
 from monitor.metrics import Metrics
 
@@ -35,8 +36,12 @@ class Detection:
         detectors: Iterable[Detector],
         metrics: Metrics,
         knowledge: Knowledge | None = None,
+        *,
+        origins: Mapping[str, str] | None = None,
     ) -> None:
+        """`origins`: whose each detector is, by its name, for the log."""
         self.metrics = metrics
+        self.origins = origins or {}
         self.knowledge = knowledge or Knowledge()
         self.log = structlog.get_logger("detection")
         by_event: dict[tuple[str, str], list[Detector]] = defaultdict(list)
@@ -66,11 +71,14 @@ class Detection:
         broken: list[str] = []
         for detector in looking:
             try:
-                findings += [checked(one) for one in detector.inspect(event)]
+                findings += [checked(one, detector.name) for one in detector.inspect(event)]
             except Exception:
                 self.metrics.detector_errors.labels(detector.name).inc()
                 self.log.exception(
-                    "detector broke", detector=detector.name, event_id=event.event_id
+                    "detector broke",
+                    detector=detector.name,
+                    origin=self.origins.get(detector.name, ""),
+                    event_id=event.event_id,
                 )
                 broken.append(detector.name)
         for finding in findings:
@@ -78,8 +86,36 @@ class Detection:
         return Seen(tuple(findings), tuple(broken))
 
 
-def checked(one: object) -> Finding:
-    """A plugin may hand back anything at all; only findings go on."""
+TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "title": str,
+    "kind": Kind,
+    "severity": Severity,
+    "event_id": str,
+    "event_name": str,
+    "event_time": (int, float),
+    "account": str,
+    "region": str,
+    "key": (KeyRef, type(None)),
+    "caused": (KeyState, type(None)),
+    "aspect": Aspect,
+    "resource": str,
+    "actor": Actor,
+    "error_code": str,
+    "occasion": str,
+}
+
+
+def checked(one: object, detector: str) -> Finding:
+    """A plugin may hand back anything at all; only its own sound findings go on."""
     if not isinstance(one, Finding):
         raise TypeError("a detector must return findings")
+    if one.detector != detector:
+        raise ValueError("a detector must give its findings its own name")
+    for member, wanted in TYPES.items():  # a struct does not look at what it is made of
+        if not isinstance(getattr(one, member), wanted):
+            raise TypeError(f"{member} of a finding is of the wrong type")
+    texts = [*one.details, *one.details.values(), *one.tags, *one.tags.values()]
+    texts += [*one.aliases, *one.techniques, *one.advice]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("details, tags, aliases, techniques and advice hold texts only")
     return one

@@ -118,6 +118,7 @@ class Base(Generic[OptionsT]):
             error_code=event.error_code or "",
             details=details or {},
             tags=(known.tags if known else None) or {},
+            aliases=(known.aliases if known else None) or (),
             techniques=self.about.techniques,
             advice=self.about.advice,
             occasion=occasion,

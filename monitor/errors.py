@@ -2,6 +2,7 @@
 
     MonitorError
     ├── SettingsError      the settings are wrong; exit code 2, one line for each fault
+    ├── PluginError        a plugin of others is broken; reported, and the rest goes on without it
     ├── Unreadable         a body that no decoder understands; the delivery is REJECTed
     ├── WorthRetrying      a responder's action may succeed later; the delivery is RETRYed
     └── NotWorthRetrying   a responder's action never will; reported loudly, then settled
@@ -22,6 +23,18 @@ class SettingsError(MonitorError):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+class PluginError(MonitorError):
+    """A plugin of others that cannot be used. `problem` is one sentence, without a full stop."""
+
+    def __init__(self, kind: str, name: str, origin: str, problem: str) -> None:
+        """`kind`: detector, responder or file. `origin`: its distribution, or its file."""
+        super().__init__(f"{kind} {name} of {origin}: {problem}")
+        self.kind = kind
+        self.name = name
+        self.origin = origin
+        self.problem = problem
 
 
 class Unreadable(MonitorError):

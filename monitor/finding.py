@@ -56,18 +56,23 @@ class Aspect(StrEnum):
 
 SERVICES: Final = {
     "cloudformation.amazonaws.com": "CloudFormation",
+    "cloudcontrolapi.amazonaws.com": "Cloud Control API",
     "servicecatalog.amazonaws.com": "Service Catalog",
     "ssm.amazonaws.com": "Systems Manager",
 }
 """What `invokedBy` says where a service of infrastructure as code acts for somebody."""
 TOOLS: Final = {
     "cloudformation.amazonaws.com": "CloudFormation",
-    "terraform": "Terraform",
-    "opentofu": "OpenTofu",
-    "pulumi": "Pulumi",
     "aws-cdk": "CDK",
+    "aws-sam-cli": "SAM",
+    # The next four stand on Terraform's provider, and may name it too: they come first.
+    "cdktf": "CDK for Terraform",
+    "pulumi": "Pulumi",
     "crossplane": "Crossplane",
+    "opentofu": "OpenTofu",
+    "terraform": "Terraform",
     "ansible": "Ansible",
+    "aws-controllers-k8s": "AWS Controllers for Kubernetes",
     "ack-kms": "AWS Controllers for Kubernetes",
     "console.amazonaws.com": "console",
     "aws-internal/3 aws-sdk-java": "console",
@@ -98,6 +103,15 @@ class Actor(msgspec.Struct, frozen=True):
         return self.arn or self.issuer_arn or self.invoked_by or self.account or "unknown"
 
     @property
+    def answerable(self) -> str:
+        """The ARN of the IAM user or role that answers for the call; "" where there is none.
+
+        For a session (of a role or of a federated user) it is its issuer's, never a part of its
+        own, which has lost the path (aws-facts 1.3) and ends in a name that its holder chose.
+        """
+        return self.issuer_arn if ":sts:" in self.arn else self.arn
+
+    @property
     def principal(self) -> str:
         """Who it is, the same for all sessions of one role: what windows count by."""
         return self.issuer_arn or self.name
@@ -108,10 +122,15 @@ class Actor(msgspec.Struct, frozen=True):
 
         `invokedBy` is AWS's own word; a user agent is the caller's, and may be a lie.
         """
-        for mark, tool in SERVICES.items():
-            if self.invoked_by == mark:
-                return tool
-        return next((tool for mark, tool in TOOLS.items() if mark in self.user_agent.lower()), "")
+        agent = self.user_agent.lower()
+        return SERVICES.get(self.invoked_by) or next(
+            (tool for mark, tool in TOOLS.items() if mark in agent), ""
+        )
+
+    @property
+    def tool_is_vouched_for(self) -> bool:
+        """Whether it is AWS that names the tool, and not the caller."""
+        return self.invoked_by in SERVICES
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -139,7 +158,9 @@ class Finding(msgspec.Struct, frozen=True):
     details: dict[str, str] = {}
     """Further facts for people, such as `window_days`. Values come from the event: untrusted."""
     tags: dict[str, str] = {}
-    """The key's tags as far as they are known, for suppression."""
+    """The key's tags as they should be, as far as they are known, for suppression."""
+    aliases: tuple[str, ...] = ()
+    """The key's aliases (`alias/NAME`) as they should be, likewise."""
     techniques: tuple[str, ...] = ()
     """ATT&CK technique ids of its detector, such as T1485."""
     advice: tuple[str, ...] = ()

@@ -136,6 +136,30 @@ class Metrics:
         self.detector_errors = Counter(
             p + "detector_errors", "Events on which a detector broke.", ["detector"], registry=r
         )
+        self.suppressed = Counter(
+            p + "suppressed",
+            "Findings that nobody was told of because the settings say so.",
+            ["detector"],
+            registry=r,
+        )
+        self.suppressions = Gauge(
+            p + "suppressions",
+            "Suppressions in the settings, by whether they had run out at the start.",
+            ["state"],
+            registry=r,
+        )
+        self.broken_plugins = Gauge(
+            p + "broken_plugins",
+            "1 for each plugin that was to run and cannot: the log says why.",
+            ["kind", "name"],
+            registry=r,
+        )
+        self.plugin_info = Gauge(
+            p + "plugin_info",
+            "1 for each plugin that runs, with the distribution or file that it comes from.",
+            ["kind", "name", "origin"],
+            registry=r,
+        )
         self.decisions = Counter(p + "decisions", "Decisions by reason.", ["reason"], registry=r)
         self.actions = Counter(
             p + "actions", "Actions carried out.", ["responder", "outcome"], registry=r
@@ -194,6 +218,8 @@ class Metrics:
 
         for reason in Reason:
             self.decisions.labels(reason.value)
+        for state in ("active", "expired"):
+            self.suppressions.labels(state)
 
     def born(
         self,
@@ -217,6 +243,7 @@ class Metrics:
             self.event_age.labels(source)
         for detector in detectors or []:
             self.detector_errors.labels(detector)
+            self.suppressed.labels(detector)
             for severity in Severity:
                 self.findings.labels(detector, severity.word)
         for responder in responders or []:

@@ -10,13 +10,17 @@ goes away or changes its meaning; new members may come at any time):
 
     schema        the line above
     id            finding id: 32 hex digits, the same for every redelivery of the same event
-    group_key     sha256(account|region|key|class)[:32]: findings about the same trouble with one key
+    group_key     sha256(account|region|key or resource|class)[:32]: the same trouble with the same
     dedup_key     group_key:severity: the same, but an escalation is never taken for a repetition
     environment   free name of the installation
     subject       one line for people, ASCII, at most 99 characters
     impact        one sentence for people
     severity      info, low, medium, high or critical;  severity_number  1 to 5
-    kind          damage, attempt or change;  class  availability, material, policy or a detector
+    kind          damage, attempt, change, notice, recovery or evidence
+    class         availability, material, policy, names, replication, use, sight (what we see by),
+                  rights (what we may) or a detector
+    aspect        what of the key it is about (`monitor.finding.Aspect`)
+    techniques    ATT&CK technique ids
     detector, title
     verdict       repair, tell, accept or drop;  reason  a closed list (`monitor.decision.Reason`)
     dry_run       true: nothing was written, however bad it is
@@ -24,12 +28,15 @@ goes away or changes its meaning; new members may come at any time):
                   (due, and nobody did it), or `told` (none was due)
     account, region, caused   `caused` is the key state that the event leads to, or null
     key           null, or {arn, partition, account, region, id}
+    resource      the ARN of what it is about, where that is no key; else ""
+    tags          object of texts: the key's, as they should be and as far as they are known
     event         {id, name, time, error_code}; times are ISO-8601 UTC, or null where unknown
     received_at   when the event reached us
-    actor         {name, type, arn, account, issuer_arn, session, invoked_by, source_ip, user_agent, mfa}
+    actor         {name, type, arn, account, issuer_arn, session, invoked_by, source_ip, user_agent, tool,
+                  mfa}; tool is what the call was made with, as the caller says
     details       object of texts
     actions       [{responder, outcome, detail, calls, finished_at}], those carried out so far
-    next_steps    texts for people; lines that begin with `$ ` are commands
+    next_steps    texts for people, the detector's own last; lines that begin with `$ ` are commands
     links         {key, event}: console pages, each only where it can be built safely
 """
 
@@ -38,65 +45,16 @@ from typing import Final
 
 from monitor import advice
 from monitor.clock import iso
-from monitor.decision import Action, Decision, Outcome, Reason, Verdict
-from monitor.finding import Finding, Kind
+from monitor.decision import Action, Decision, Verdict
+from monitor.finding import Actor, Finding
+from monitor.headline import LIMIT, NAME, clean, subject
 
 SCHEMA: Final = "kms-monitor.notification/1"
-LIMIT: Final = 500
-"""Characters of the longest text that is quoted from an event."""
-NAME: Final = 128
-SUBJECT: Final = 99
-"""SNS wants less than 100 (aws-facts 6)."""
 MOST_DETAILS: Final = 20
 MOST_ACTIONS: Final = 10
 MOST_CALLS: Final = 12
-
-SYMPTOMS: Final = {
-    "DisableKey": "disabled",
-    "ScheduleKeyDeletion": "scheduled for deletion",
-    "DeleteKey": "deleted",
-    "DeleteImportedKeyMaterial": "emptied of its key material",
-    "EnableKey": "enabled",
-    "CancelKeyDeletion": "taken back from deletion",
-}
-RESULTS: Final = {
-    Outcome.ALREADY.value: "already as it should be",
-    Outcome.WOULD.value: "would be undone, NOT undone",
-    Outcome.UNCONFIRMED.value: "not confirmed by AWS, nothing written",
-    Outcome.REFUSED.value: "CANNOT BE UNDONE",
-    Outcome.DENIED.value: "REPAIR DENIED, act now",
-    Outcome.RETRY.value: "NOT UNDONE YET, retrying",
-    Outcome.FAILED.value: "REPAIR FAILED, retrying",
-    advice.UNREPAIRED: "NOT UNDONE",
-}
-ACCEPTING: Final = RESULTS | {
-    Outcome.WOULD.value: "not confirmed, would be undone, NOT undone",
-    Outcome.REFUSED.value: "not confirmed, CANNOT BE UNDONE",
-    Outcome.DENIED.value: "CHECK DENIED, act now",
-    Outcome.RETRY.value: "not confirmed yet, retrying",
-    Outcome.FAILED.value: "CHECK FAILED, retrying",
-}
-"""The same where the change was to be accepted: first of all it had to be confirmed."""
-REASONS: Final = {
-    Reason.APPROVED_ACTOR: "approved, left as it is",
-    Reason.ACCEPTED_CHANGE: "accepted",
-    Reason.OWN_CALL: "our own call",
-    Reason.NO_KEY: "the record names no key, nothing written",
-    Reason.RECORD_DISAGREES: "the record contradicts itself, nothing written",
-    Reason.ACCOUNT_NOT_ALLOWED: "account not in the settings, nothing written",
-    Reason.REGION_NOT_ALLOWED: "Region not in the settings, nothing written",
-}
-
-
-def clean(text: str, limit: int = LIMIT) -> str:
-    """`text` on one line, printable, at most `limit` characters; cut text ends in `...`."""
-    cut = text[:limit]
-    if len(text) > limit:
-        cut = cut[: max(0, limit - 3)] + "..."
-    # isprintable: neither control, format (bidi, zero-width), surrogate nor unassigned.
-    return "".join(
-        char if char.isprintable() else " " if char.isspace() else "?" for char in cut
-    ).strip()
+MOST_TAGS: Final = 20
+MOST_ADVICE: Final = 10
 
 
 def moment(epoch: float) -> str | None:
@@ -112,7 +70,8 @@ def identity(finding: Finding) -> str:
     try:
         return finding.finding_id
     except UnicodeEncodeError:
-        return digest(finding.detector, finding.event_id, finding.key.arn if finding.key else "")
+        subject = finding.key.arn if finding.key else finding.resource
+        return digest(finding.detector, finding.occasion or finding.event_id, subject)
 
 
 def digest(*parts: str) -> str:
@@ -120,51 +79,21 @@ def digest(*parts: str) -> str:
 
 
 def group_key(finding: Finding) -> str:
-    """The same for all findings about the same trouble with the same key."""
+    """The same for all findings about the same trouble with the same key or resource."""
     key = finding.key
-    where = (key.account, key.region, key.key_id) if key else (finding.account, finding.region, "")
+    where = (finding.account, finding.region, finding.resource)
+    if key:
+        where = (key.account, key.region, key.key_id)
     return digest(*where, advice.category(finding))
 
 
-def result(decision: Decision) -> str:
-    """How it ended, for the subject line; empty where there is nothing to say."""
-    how = advice.stage(decision)
-    if how == Outcome.DONE:
-        calls = set(advice.sent_calls(decision))
-        if {"CancelKeyDeletion", "EnableKey"} <= calls:
-            return "cancelled and enabled again"
-        if "CancelKeyDeletion" in calls:
-            return "cancelled, left disabled as before"
-        return "enabled again" if "EnableKey" in calls else "put back"
-    if how != advice.TOLD:
-        return (ACCEPTING if decision.verdict is Verdict.ACCEPT else RESULTS)[how]
-    if decision.dry_run and decision.verdict is Verdict.REPAIR:
-        return "NOT undone, watching only"
-    return REASONS.get(decision.reason, "")
-
-
-def subject(decision: Decision, environment: str) -> str:
-    """One line, symptom first: ASCII, printable, 1 to 99 characters."""
-    finding = decision.finding
-    head = ("[DRY RUN] " if decision.dry_run else "") + f"[{finding.severity.name}] "
-    short = (finding.key.key_id[:12] if finding.key else "") or "(unknown)"
-    symptom = SYMPTOMS.get(finding.event_name)
-    if finding.kind is Kind.ATTEMPT:
-        what = f"failed attempt on KMS key {short}: {finding.event_name} {finding.error_code}"
-    elif symptom:
-        what = f"KMS key {short} {symptom}"
-    else:
-        what = f"KMS key {short}: {finding.title or finding.event_name}"
-    tail = ascii_only(result(decision))
-    tail = f": {tail}" if tail else ""
-    # The outcome is never cut: it says whether somebody has to get up.
-    line = head + ascii_only(what)[: SUBJECT - len(head) - len(tail)].rstrip() + tail
-    where = f" ({ascii_only(environment)})" if environment else ""
-    return line + where if len(line + where) <= SUBJECT else line
-
-
-def ascii_only(text: str) -> str:
-    return clean(text).encode("ascii", "replace").decode()
+def used_tool(actor: Actor) -> str:
+    """What the call was made with. A user agent is the caller's own word, and may be a lie."""
+    if not actor.tool:
+        return ""
+    if actor.tool_is_vouched_for:
+        return f", through {actor.tool}"
+    return f", with {actor.tool} (as it says itself)"
 
 
 def action_members(action: Action, limit: int) -> dict[str, object]:
@@ -215,6 +144,13 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
         }
         if key
         else None,
+        "resource": clean(finding.resource, limit),
+        "aspect": finding.aspect.value,
+        "techniques": [clean(one, 16) for one in finding.techniques[:MOST_TAGS]],
+        "tags": {
+            clean(label, NAME): clean(value, limit)
+            for label, value in list(finding.tags.items())[:MOST_TAGS]
+        },
         "event": {
             "id": clean(finding.event_id, name),
             "name": clean(finding.event_name, name),
@@ -232,6 +168,7 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
             "invoked_by": clean(actor.invoked_by, name),
             "source_ip": clean(actor.source_ip, name),
             "user_agent": clean(actor.user_agent, limit),
+            "tool": actor.tool,
             "mfa": actor.mfa,
         },
         "details": {
@@ -239,9 +176,15 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
             for label, value in list(finding.details.items())[:MOST_DETAILS]
         },
         "actions": [action_members(action, limit) for action in decision.done[-MOST_ACTIONS:]],
-        "next_steps": advice.steps(decision),
+        "next_steps": what_to_do(decision),
         "links": advice.links(finding),
     }
+
+
+def what_to_do(decision: Decision) -> list[str]:
+    """What a person should do now: what this decision asks for, then what the detector advises."""
+    advised = [clean(one) for one in decision.finding.advice[:MOST_ADVICE]]
+    return list(dict.fromkeys([*advice.steps(decision), *filter(None, advised)]))
 
 
 def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
@@ -255,7 +198,10 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
     failed = f", failed with {clean(finding.error_code, name)}" if finding.error_code else ""
     lines.append(f"What    {clean(finding.title, limit)}")
     lines.append(f"Call    {clean(finding.event_name, name)}{failed}")
-    lines.append(f"Key     {clean(finding.key.arn, limit) if finding.key else 'not named'}")
+    if finding.resource and not finding.key:
+        lines.append(f"On      {clean(finding.resource, limit)}")
+    else:
+        lines.append(f"Key     {clean(finding.key.arn, limit) if finding.key else 'not named'}")
     traits = [
         clean(actor.type, name),
         f"session {clean(actor.session, name)}" if actor.session else "",
@@ -265,7 +211,8 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
     ]
     lines.append(f"Who     {clean(actor.name, limit)} ({', '.join(t for t in traits if t)})")
     source = clean(actor.source_ip, name) or "unknown"
-    lines.append(f"From    {source}, {clean(actor.user_agent, limit) or 'no user agent'}")
+    agent = clean(actor.user_agent, limit) or "no user agent"
+    lines.append(f"From    {source}, {agent}{used_tool(actor)}")
     received = moment(decision.received_at)
     came = f", received {received}" if received else ""
     lines.append(f"When    {moment(finding.event_time) or 'unknown'}{came}")
@@ -275,6 +222,9 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
         f"        {clean(label, 64)}: {clean(value, limit)}"
         for label, value in list(finding.details.items())[:MOST_DETAILS]
     ]
+    if finding.techniques:
+        names = ", ".join(clean(one, 16) for one in finding.techniques[:MOST_TAGS])
+        lines.append(f"ATT&CK  {names}")
     lines += ["", "What was done"]
     for action in decision.done[-MOST_ACTIONS:]:
         at = moment(action.finished_at)
@@ -291,7 +241,7 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
         due = decision.verdict is Verdict.REPAIR and not decision.dry_run
         lines.append("  - nothing yet" if due else "  - nothing but this message")
     lines += ["", "What to do now"]
-    for number, step in enumerate(advice.steps(decision), 1):
+    for number, step in enumerate(what_to_do(decision), 1):
         lines.append(f"  {number}. " + step.replace("\n", "\n     "))
     pages = advice.links(finding)
     if pages:

@@ -1,29 +1,41 @@
 """What a plugin is, and how it is found.
 
 A plugin is a class named by an entry point of the groups `kms_monitor.detectors` and
-`kms_monitor.responders`; the built-in ones are found in the same way. Nothing is loaded unless the
-settings name it: an installed package alone never runs inside the daemon.
+`kms_monitor.responders`, or a class in a file of `plugin_folders`; the built-in ones are found in
+the same way. Nothing is loaded unless the settings name it: an installed package alone never runs
+inside the daemon. One of others that is broken is reported and left out; the rest goes on.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Protocol,
+    TypeVar,
+    cast,
+    runtime_checkable,
+)
 
-import msgspec
 import structlog
 from pydantic import BaseModel
 
+from monitor import foreign
 from monitor.clock import Clock
 from monitor.decision import Action, Decision
 from monitor.detector import Detector
-from monitor.errors import SettingsError
+from monitor.errors import PluginError, SettingsError
 from monitor.finding import Aspect
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
 from monitor.metrics import Metrics
+from monitor.plugin_contract import faults_of
 from monitor.policy import Mode
+from monitor.shelf import Shelf, Source, Where, singular
 
 if TYPE_CHECKING:
     # Only for the types: a detector imports this module, and must not bring a client with it.
@@ -74,45 +86,48 @@ class Responder(Protocol):
         ...
 
 
-OURS = "monitor."
-"""With this begins where an entry point of ours leads."""
-GROUPS = {"detectors": "kms_monitor.detectors", "responders": "kms_monitor.responders"}
+ContextT = TypeVar("ContextT")
+PluginT = TypeVar("PluginT")
 
 
-class Loaded(msgspec.Struct, frozen=True):
-    """The plugins that the settings name, ready to be made: their options are already validated."""
+@dataclass(frozen=True, slots=True)
+class Recipe(Generic[ContextT, PluginT]):
+    """A plugin ready to be made: its options are already validated."""
 
-    detectors: dict[str, Callable[[Knowledge], Detector]]
-    responders: dict[str, Callable[[Services], Responder]]
-    modes: dict[str, Mode]
+    source: Source
+    plugin: Any
+    """The class."""
+    options: BaseModel
+
+    def __call__(self, context: ContextT) -> PluginT:
+        made: PluginT = self.plugin(self.options, context)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The plugins that the settings name, and those among them that are broken."""
+
+    detectors: dict[str, Recipe[Knowledge, Detector]] = field(default_factory=dict)
+    responders: dict[str, Recipe[Services, Responder]] = field(default_factory=dict)
+    modes: dict[str, Mode] = field(default_factory=dict)
     """By detector, where it differs from the mode of the whole."""
+    broken: list[PluginError] = field(default_factory=list)
 
 
-def installed(kind: str) -> dict[str, EntryPoint]:
+def installed(kind: str) -> dict[str, Source]:
     """Every installed plugin of a kind (`detectors` or `responders`), by name, not loaded."""
-    return {point.name: point for point in entry_points(group=GROUPS[kind])}
+    return Shelf().sources[kind]
 
 
-def load(
-    kind: str, name: str, where: Callable[[tuple[str, ...]], str] = lambda _: "settings"
-) -> Any:
-    """The class behind one name. Raises `SettingsError` where none of that name is installed."""
-    points = installed(kind)
-    if name not in points:
-        known = ", ".join(sorted(points))
-        fault = f"{kind}.{name}: no such plugin is installed; there are: {known}"
-        raise SettingsError([f"{where((kind, name))}: {fault}"])
-    try:
-        return points[name].load()
-    except (ImportError, AttributeError) as error:
-        fault = f"{where((kind, name))}: {kind}.{name}: cannot be loaded: {error}"
-        raise SettingsError([fault]) from error
+def load(kind: str, name: str) -> Any:
+    """The class behind the name of an installed plugin. Raises like `Shelf.load`."""
+    return Shelf().load(kind, name)
 
 
 def built_in() -> list[str]:
     """The names of the built-in detectors, sorted."""
-    points = installed("detectors").values()
-    return sorted(point.name for point in points if point.value.startswith(OURS))
+    return sorted(name for name, one in installed("detectors").items() if one.built_in)
 
 
 def chosen(named: Mapping[str, Any], *, defaults: bool) -> dict[str, Mapping[str, Any]]:
@@ -120,8 +135,10 @@ def chosen(named: Mapping[str, Any], *, defaults: bool) -> dict[str, Mapping[str
 
     `named` holds options by name, or False for one that is turned off.
     """
-    on: dict[str, Mapping[str, Any]] = {
-        name: {} for name in built_in() if defaults and not load("detectors", name).about.quiet
+    shelf = Shelf()
+    names = built_in() if defaults else []
+    on: dict[str, Any] = {
+        name: {} for name in names if not shelf.load("detectors", name).about.quiet
     }
     return {name: options for name, options in (on | dict(named)).items() if options is not False}
 
@@ -130,37 +147,83 @@ def load_all(
     detectors: Mapping[str, Mapping[str, Any]],
     responders: Mapping[str, Mapping[str, Any]],
     validate: Callable[[type[BaseModel], Mapping[str, Any], tuple[str, str]], BaseModel],
-    where: Callable[[tuple[str, ...]], str] = lambda _: "settings",
+    where: Where = lambda _: "settings",
+    folders: Iterable[Path] = (),
 ) -> Loaded:
     """Load every plugin that the settings name, by name with its options.
 
-    Raises one `SettingsError` with the faults of all of them. `validate` gets a plugin's model, its
-    options and their path in the settings; `where` says where something stands in them.
+    Raises one `SettingsError` with the faults of all of them; what is broken without the settings'
+    fault is in `broken`. `validate` gets a plugin's model, its options and their path in the
+    settings; `where` says where something stands in them.
     """
     faults: list[str] = []
-    loaded = Loaded({}, {}, {})
+    shelf = Shelf(folders)
+    loaded = Loaded(broken=list(shelf.broken_files))
+
+    def recipe(kind: str, name: str, options: Mapping[str, Any]) -> Recipe[Any, Any]:
+        plugin = shelf.load(kind, name, where)
+        source = shelf.sources[kind][name]
+        ran = foreign.run(lambda: validate(plugin.Options, options, (kind, name)))
+        if isinstance(ran.error, SettingsError):
+            raise ran.error
+        if ran.value is None:
+            problem = f"its Options broke: {foreign.place_of(ran.error or TypeError())}"
+            raise PluginError(singular(kind), name, source.origin, problem)
+        return Recipe(source, plugin, ran.value)
+
     for name, given in detectors.items():
         options = dict(given)
         try:
             if (mode := options.pop("mode", None)) is not None:
                 loaded.modes[name] = parse_mode(mode, name, where)
-            plugin = load("detectors", name, where)
-            loaded.detectors[name] = partial(
-                plugin, validate(plugin.Options, options, ("detectors", name))
-            )
+            loaded.detectors[name] = recipe("detectors", name, options)
         except SettingsError as error:
             faults += error.faults
+        except PluginError as error:
+            loaded.broken.append(error)
     for name, given in responders.items():
         try:
-            plugin = load("responders", name, where)
-            loaded.responders[name] = partial(
-                plugin, validate(plugin.Options, given, ("responders", name))
-            )
+            loaded.responders[name] = recipe("responders", name, given)
         except SettingsError as error:
             faults += error.faults
+        except PluginError as error:
+            loaded.broken.append(error)
+    for kind, name in [("detectors", one) for one in detectors] + [
+        ("responders", one) for one in responders
+    ]:
+        clash = shelf.clashes.get((kind, name))
+        if clash is not None and clash not in loaded.broken:
+            loaded.broken.append(clash)
     if faults:
         raise SettingsError(faults)
     return loaded
+
+
+def make_all(
+    recipes: Mapping[str, Recipe[ContextT, PluginT]], context: ContextT, broken: list[PluginError]
+) -> dict[str, PluginT]:
+    """The plugins themselves. What throws while it is made is added to `broken` and left out."""
+    made: dict[str, PluginT] = {}
+    for name, recipe in recipes.items():
+        source = recipe.source
+        if source.built_in:
+            made[name] = recipe(context)
+            continue
+        ran = foreign.run(partial(recipe, context))
+        if ran.error is not None:
+            problem = f"cannot be made: {foreign.place_of(ran.error)}"
+        elif wrong := faults_of(source.kind, name, ran.value):
+            problem = "; ".join(wrong)
+        else:
+            made[name] = cast("PluginT", ran.value)
+            continue
+        broken.append(PluginError(singular(source.kind), name, source.origin, problem))
+    return made
+
+
+def origins(recipes: Mapping[str, Recipe[Any, Any]]) -> dict[str, str]:
+    """Whose each plugin is, by its name."""
+    return {name: recipe.source.origin for name, recipe in recipes.items()}
 
 
 def parse_mode(text: object, detector: str, where: Callable[[tuple[str, ...]], str]) -> Mode:

@@ -9,9 +9,11 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.decision import Decision, Reason, Verdict
 from monitor.finding import Actor, Aspect, Finding, Kind
+from monitor.suppression import Suppression
 
 
 class Mode(StrEnum):
@@ -37,6 +39,7 @@ class Rules(msgspec.Struct, frozen=True):
     """Patterns over the ARN of a user or of a role (its own ARN, path included)."""
     aspects: frozenset[Aspect] = frozenset({Aspect.STATE})
     """What of a key the repairers can put back."""
+    suppressions: tuple[Suppression, ...] = ()
     own_arns: frozenset[str] = frozenset()
     """How our own calls show in CloudTrail: a user's ARN, or a session's without its name."""
 
@@ -52,7 +55,17 @@ EXPECTED_OF_US = frozenset({Kind.CHANGE, Kind.NOTICE, Kind.RECOVERY})
 
 
 def decide(finding: Finding, rules: Rules) -> Decision:
-    """Turn a finding into a decision."""
+    """Turn a finding into a decision. A suppressed one is repaired like any other, and not told."""
+    decision = judge(finding, rules)
+    reason = next((one.reason for one in rules.suppressions if one.covers(finding)), "")
+    if not reason or decision.verdict is Verdict.DROP:
+        return decision
+    left = tuple(name for name in decision.responders if name not in rules.tellers)
+    return replace(decision, responders=left, suppressed=reason)
+
+
+def judge(finding: Finding, rules: Rules) -> Decision:
+    """The decision, whoever is to be told."""
     if (reason := not_ours(finding, rules)) is not None:
         return Decision(finding, Verdict.DROP, reason)
     if finding.kind in ONLY_TOLD:
@@ -113,10 +126,6 @@ def own_form(arn: str) -> str:
 
 
 def is_approved(actor: Actor, rules: Rules) -> bool:
-    """Whether the settings name this user, or this role.
-
-    A session (of a role or of a federated user) is compared by its issuer's ARN, never by splitting
-    its own, which has lost the path (aws-facts 1.3) and ends in a name that its holder chose.
-    """
-    arn = actor.issuer_arn if ":sts:" in actor.arn else actor.arn
+    """Whether the settings name this user, or this role; a session by its issuer."""
+    arn = actor.answerable
     return bool(arn) and any(fnmatchcase(arn, pattern) for pattern in rules.approved_actors)

@@ -27,8 +27,16 @@ class Response:
     """The enabled responders."""
 
     def __init__(
-        self, responders: Mapping[str, Responder], store: Store, clock: Clock, metrics: Metrics
+        self,
+        responders: Mapping[str, Responder],
+        store: Store,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        origins: Mapping[str, str] | None = None,
     ) -> None:
+        """`origins`: whose each responder is, by its name, for the log."""
+        self.origins = origins or {}
         self.responders = responders
         self.store = store
         self.clock = clock
@@ -112,7 +120,11 @@ class Response:
         except Exception as error:
             # The type only: the text of an error that nobody foresaw may hold anything.
             detail = f"the responder broke: {type(error).__name__}"
-            self.log.exception("responder broke", responder=responder.name)
+            self.log.exception(
+                "responder broke",
+                responder=responder.name,
+                origin=self.origins.get(responder.name, ""),
+            )
         return Action(responder.name, outcome, detail, finished_at=self.clock.now())
 
     async def claim(self, name: str, owner: str, seconds: float) -> Grant:

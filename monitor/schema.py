@@ -7,23 +7,24 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from monitor import plugins
 from monitor.settings import Settings
+from monitor.shelf import GROUPS, Shelf
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-OURS = "kms-monitor"
-"""The distribution whose plugins are known here. Those of others are let through unseen."""
+NOT_TRUE: dict[str, Any] = {"not": {"const": True}}
+"""A detector can be turned off by `false`; there is nothing that `true` would mean."""
 
 Validation = tuple[type[BaseModel], Literal["validation"]]
 
 
 def settings_schema() -> dict[str, Any]:
     """The schema. Raises `SettingsError` where a built-in plugin cannot be loaded."""
+    shelf = Shelf()
     found = {
-        (kind, name): plugins.load(kind, name)
-        for kind in plugins.GROUPS
-        for name, point in sorted(plugins.installed(kind).items())
-        if point.dist is not None and point.dist.name == OURS
+        (kind, name): shelf.load(kind, name)
+        for kind in GROUPS
+        for name, source in sorted(shelf.sources[kind].items())
+        if source.built_in
     }
     options = {plugin.Options for plugin in found.values()}
     # All in one go, so that two models of one name are told apart.
@@ -32,9 +33,13 @@ def settings_schema() -> dict[str, Any]:
     definitions: dict[str, dict[str, Any]] = document["$defs"]
     by_model = {model: definitions.pop(name_of(places[model, kind])) for model, kind in models}
     root = by_model[Settings]
-    for kind in plugins.GROUPS:
-        # A plugin of others may have any options, or none.
-        root["properties"][kind]["additionalProperties"] = {"type": ["object", "null"]}
+    for kind in GROUPS:
+        # A plugin of others may have any options, or none; those of others are let through unseen.
+        root["properties"][kind]["additionalProperties"] = (
+            {"type": ["object", "null", "boolean"], **NOT_TRUE}
+            if kind == "detectors"
+            else {"type": ["object", "null"]}
+        )
         root["properties"][kind]["properties"] = {
             name: entry(kind, plugin, by_model[plugin.Options])
             for (its_kind, name), plugin in found.items()
@@ -57,10 +62,13 @@ def entry(kind: str, plugin: Any, options: dict[str, Any]) -> dict[str, Any]:
             "$ref": "#/$defs/Mode",
             "description": "For this detector, where it differs from the mode of the whole.",
         }
+    types = ["object"] if options.get("required") else ["object", "null"]
     what = inspect.getdoc(sys.modules[plugin.__module__]) or ""
+    description = plugin.about.description if kind == "detectors" else what.partition("\n")[0]
     return options | {
         "title": plugin.name,
-        "description": what.partition("\n")[0],
-        "type": "object" if options.get("required") else ["object", "null"],
+        "description": description,
         "properties": properties,
+        "type": types,
+        **({"type": [*types, "boolean"], **NOT_TRUE} if kind == "detectors" else {}),
     }

@@ -14,6 +14,8 @@ from monitor.key import KeyRef, partition_of
 from monitor.knowledge import Watched
 from monitor.logs import Format
 from monitor.policy import Mode
+from monitor.setting_types import AccountId
+from monitor.suppression import Suppression
 
 REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
 QUEUE_URL = re.compile(
@@ -25,14 +27,6 @@ TOPIC_ARN = (
 ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]+$"
 
 
-def quoted(value: Any) -> Any:
-    """YAML reads 012345670123 as an octal number: an account id has to be in quotes."""
-    if isinstance(value, int):
-        raise ValueError('an account id must be in quotes, such as "111122223333"')  # noqa: TRY004
-    return value
-
-
-AccountId = Annotated[str, BeforeValidator(quoted), Field(pattern=r"^\d{12}$")]
 Region = Annotated[str, Field(pattern=REGION)]
 TopicArn = Annotated[str, Field(pattern=TOPIC_ARN)]
 
@@ -244,10 +238,20 @@ class Settings(Model):
         description="false: only the detectors run that are named under `detectors`.",
     )
     responders: Plugins = Field({"restore_key": {}}, min_length=1, description="By name.")
+    plugin_folders: list[Path] = Field(
+        [],
+        description="Folders whose `*.py` files hold detectors and responders of your own. They are "
+        "imported at the start; what they hold runs only if it is named above.",
+    )
     approved_actors: list[str] = Field(
         [],
         description="Whose changes are right: patterns over the ARN of an IAM user or role. Each "
         "change is looked up in CloudTrail's event history before it is believed.",
+    )
+    suppressions: list[Suppression] = Field(
+        default_factory=list,
+        description="Findings that nobody is to be told of. What they silence is still counted, "
+        "logged and repaired.",
     )
     trusted_accounts: list[AccountId] = Field(
         [],

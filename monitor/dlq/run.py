@@ -26,7 +26,7 @@ from monitor.dlq.walk import Walk
 from monitor.errors import SettingsError
 from monitor.logs import printable
 from monitor.metrics import Metrics
-from monitor.plugins import Loaded
+from monitor.plugins import Loaded, make_all
 from monitor.policy import Rules
 from monitor.settings import Settings
 
@@ -90,8 +90,8 @@ def explainer(settings: Settings, loaded: Loaded) -> Explainer:
         approved_actors=tuple(settings.approved_actors),
     )
     knowledge = know(settings)
-    detectors = [make(knowledge) for make in loaded.detectors.values()]
-    return Explainer(Detection(detectors, Metrics(), knowledge), rules)
+    detectors = make_all(loaded.detectors, knowledge, [])
+    return Explainer(Detection(detectors.values(), Metrics(), knowledge), rules)
 
 
 async def look(

@@ -142,7 +142,8 @@ def table_row(row: Row) -> str:
         f"<br>event {text(row.event_id)}</small></td>"
         f'<td title="{text(row.key_arn)}"><code>{text(key.key_id if key else "unnamed")}</code>'
         f"<small>{text(place)}</small></td>"
-        f'<td title="{text(row.actor)}">{text(short(row.actor))}<small>{text(row.source_ip)}</small>'
+        f'<td title="{text(row.actor)}">{text(short(row.actor))}<small>{text(row.source_ip)}'
+        f"{' &middot; ' + text(row.tool) if row.tool else ''}</small>"
         f"</td><td{strong}>{text(row.would)}<small>{text(row.decision)}: {text(row.reason)}<br>"
         f'<span class="source">{text(row.source)}</span></small></td></tr>'
     )

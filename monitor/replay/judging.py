@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from monitor.clock import iso
-from monitor.decision import Decision
+from monitor.decision import Decision, Verdict
 from monitor.detection import Detection
 from monitor.event import Event
 from monitor.finding import Finding, Severity
@@ -46,11 +46,19 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     would: str
     error_code: str
     source_ip: str
+    tool: str = ""
+    """What the call was made with, as it says itself."""
+    suppressed: str = ""
+    """Why nobody would have been told, where the settings say so."""
 
     @property
     def counts(self) -> bool:
-        """Whether it makes the exit code say that something was found."""
-        return self.severity != Severity.INFO.word
+        """Whether it makes the exit code say that something was found.
+
+        What the settings want nobody to be told of does not, unless a key had to be put back.
+        """
+        silent = bool(self.suppressed) and self.decision != Verdict.REPAIR
+        return self.severity != Severity.INFO.word and not silent
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -131,6 +139,8 @@ def row(decision: Decision, would: str, source: str) -> Row:
     finding = decision.finding
     if finding.key is not None and not agrees(finding):
         would = f"{would} ({finding.account} {finding.region})"
+    if decision.suppressed:
+        would = f"{would}; nobody would be told, suppressed: {decision.suppressed}"
     return Row(
         detector=finding.detector,
         severity=finding.severity.word,
@@ -149,4 +159,6 @@ def row(decision: Decision, would: str, source: str) -> Row:
         would=would,
         error_code=finding.error_code,
         source_ip=finding.actor.source_ip,
+        tool=finding.actor.tool,
+        suppressed=decision.suppressed,
     )

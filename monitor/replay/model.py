@@ -17,6 +17,9 @@ from monitor.repair.plan import plan
 WHY: Final = {
     Reason.FAILED_ATTEMPT: "failed attempt",
     Reason.NOTICE: "nothing that a repair undoes",
+    Reason.RECOVERY: "somebody took damage back",
+    Reason.EVIDENCE: "somebody could not use the key",
+    Reason.NO_REPAIRER: "no responder of the settings puts this back",
     Reason.NO_KEY: "the record does not name the key",
     Reason.RECORD_DISAGREES: "the record's account or Region is not the key's",
     Reason.ACCOUNT_NOT_ALLOWED: "the account is not in the settings",

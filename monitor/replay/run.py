@@ -82,7 +82,7 @@ class Voice(msgspec.Struct, frozen=True):
 async def perform(request: Request, voice: Voice) -> Result:
     """Do it all. Raises `SettingsError`, and OSError where the journal cannot be written."""
     sources = [parse_source(text) for text in request.sources]
-    guard = make_guard(request)
+    guard = make_guard(request, voice.complain)
     if guard.settings is None:
         voice.note(
             "no --config: built-in detectors with their defaults, every account and Region that"
@@ -131,7 +131,7 @@ async def perform(request: Request, voice: Voice) -> Result:
     return Result(gathered, judged, seconds, guard.rules.mode)
 
 
-def make_guard(request: Request) -> Guard:
+def make_guard(request: Request, complain: Callable[[str], None]) -> Guard:
     """Detectors and rules: the daemon's, or every built-in detector with its defaults."""
     if request.config is None:
         knowledge = Knowledge()
@@ -143,7 +143,11 @@ def make_guard(request: Request) -> Guard:
     settings = read_settings(request.config, os.environ)
     knowledge = know(settings)
     loaded = load(settings, request.config)
-    repairs = {name: plugins.load("responders", name).repairs for name in settings.responders}
+    broken = list(loaded.broken)
+    detectors = plugins.make_all(loaded.detectors, knowledge, broken)
+    for one in broken:
+        complain(f"left out: {one}")
+    repairs = {name: bool(one.plugin.repairs) for name, one in loaded.responders.items()}
     rules = Rules(
         mode=settings.mode,
         places=settings.places,
@@ -151,10 +155,11 @@ def make_guard(request: Request) -> Guard:
         tellers=tuple(name for name, one in repairs.items() if not one),
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),
+        suppressions=tuple(settings.suppressions),
         own_arns=frozenset(session for one in settings.accounts if (session := our_name(one))),
     )
     detection = Detection(
-        [make(knowledge) for make in loaded.detectors.values()], Metrics(), knowledge
+        detectors.values(), Metrics(), knowledge, origins=plugins.origins(loaded.detectors)
     )
     return Guard(detection, rules, settings)
 

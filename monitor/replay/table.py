@@ -56,8 +56,12 @@ def about(row: Row) -> list[str]:
     """Which key, where, by whom."""
     key = KeyRef.parse(row.key_arn)
     place = f"{key.account} {key.region}" if key else f"{row.account} {row.region}"
-    lines = [key.key_id if key else "an unnamed key", place.strip(), f"by {short(row.actor)}"]
+    lines = [key.key_id if key else "an unnamed key", place.strip(), by(row)]
     return [line for line in lines if line]
+
+
+def by(row: Row) -> str:
+    return f"by {short(row.actor)}" + (f", with {row.tool}" if row.tool else "")
 
 
 def short(actor: str) -> str:
@@ -84,6 +88,8 @@ def summary(result: Result) -> list[str]:
     parts = [f"{found[one.word]:,} {one.word}" for one in reversed(Severity) if found[one.word]]
     many = count(len(judged.rows), "finding")
     lines.append(f"{many}: {', '.join(parts)}" if parts else "nothing found")
+    if silenced := sum(bool(row.suppressed) for row in judged.rows):
+        lines.append(f"{silenced:,} of them suppressed: nobody would be told")
     return lines
 
 

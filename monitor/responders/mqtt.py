@@ -22,7 +22,7 @@ from typing import ClassVar, Final
 
 from pydantic import BaseModel, Field, field_validator
 
-from monitor import advice, mqtt_topic, notification
+from monitor import advice, headline, mqtt_topic, notification
 from monitor.decision import Action, Decision, Outcome
 from monitor.errors import WorthRetrying
 from monitor.finding import Aspect
@@ -37,7 +37,7 @@ FINDING_PARTS: Final = frozenset(
 STATUS_PARTS: Final = frozenset({"environment", "client_id"})
 MOST_BYTES: Final = 96 * 1024
 """Below AWS IoT Core's 128 KB; a broker throws out whoever sends more than it takes."""
-LIMITS: Final = (notification.LIMIT, 150, 50)
+LIMITS: Final = (headline.LIMIT, 150, 50)
 """Characters of the longest quoted text, tried one after the other until the message fits."""
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from monitor import advice, notification
+from monitor import advice, headline, notification
 from monitor.decision import Action, Decision, Outcome
 from monitor.errors import NotWorthRetrying, WorthRetrying
 from monitor.finding import Aspect, Severity
@@ -27,7 +27,7 @@ TOPIC_ARN: Final = (
 MOST_BYTES: Final = 256 * 1024
 """Of message, subject and attributes together (aws-facts 6)."""
 MACHINES: Final = ("sqs", "lambda", "http", "https", "firehose")
-LIMITS: Final = (notification.LIMIT, 150, 50)
+LIMITS: Final = (headline.LIMIT, 150, 50)
 """Characters of the longest quoted text, tried one after the other until the message fits."""
 
 SeverityWord = Literal["info", "low", "medium", "high", "critical"]
@@ -79,7 +79,7 @@ class Sns:
         try:
             message_id = await self._publish(request)
         except NotWorthRetrying as error:
-            self._problem = notification.clean(str(error), 300)
+            self._problem = headline.clean(str(error), 300)
             self.up.set(0)
             if error.code.startswith("KMS"):
                 # The key that encrypts the topic is itself out of use, perhaps by the very event
@@ -108,7 +108,7 @@ def publish_request(decision: Decision, environment: str, options: SnsOptions) -
     """The arguments of Publish; below 256 KiB whatever the decision holds."""
     finding = decision.finding
     labels = attributes(decision, environment)
-    line = notification.subject(decision, environment)
+    line = headline.subject(decision, environment)
     request: dict[str, Any] = {
         "TopicArn": options.topic_arn,
         "Subject": line,
@@ -136,7 +136,7 @@ def structured(decision: Decision, environment: str, limit: int, *, everybody: b
     machines = json.dumps(
         notification.message(decision, environment, limit), ensure_ascii=False, allow_nan=False
     )
-    texts = {"default": people, "sms": notification.subject(decision, environment)[:140]}
+    texts = {"default": people, "sms": headline.subject(decision, environment)[:140]}
     if everybody:
         texts["email"] = people
     for protocol in MACHINES if everybody else MACHINES[:2]:
@@ -161,7 +161,7 @@ def attributes(decision: Decision, environment: str) -> dict[str, "MessageAttrib
     labels: dict[str, MessageAttributeValueTypeDef] = {
         name: {"DataType": "String", "StringValue": value}
         for name, word in words.items()
-        if (value := notification.clean(word, 128))
+        if (value := headline.clean(word, 128))
     }
     # As a number too, so that a filter policy can say "at least".
     number = str(int(finding.severity))

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 import monitor
 from monitor.assembly import load
+from monitor.catalogue import built_in_entries, with_settings
 from monitor.schema import settings_schema
 from monitor.settings_file import read_settings
 
@@ -76,6 +77,16 @@ def test_example_names_every_setting_and_no_other() -> None:
     assert {path for path, _ in values(everything)} == {path for path, _ in settings(SCHEMA)}
 
 
+def test_example_has_every_detector_as_it_is() -> None:
+    """If not: make reference."""
+    assert with_settings(example(), built_in_entries()) == example()
+
+
+def test_an_example_without_a_place_for_detectors_is_refused() -> None:
+    with pytest.raises(ValueError, match="there are no lines"):
+        with_settings("mode: observe\n", [])
+
+
 def test_example_tells_the_truth_about_defaults() -> None:
     known = dict(settings(SCHEMA))
     wrong = {
@@ -95,6 +106,10 @@ def test_example_tells_the_truth_about_defaults() -> None:
         ({"accounts": [{"id": 111122223333, "regions": ["eu-west-1"]}]}, "accounts.0.id"),
         ({"detectors": {"key_disabled": {"mode": "maybe"}}}, "detectors.key_disabled.mode"),
         ({"detectors": {"key_disabled": {"nonsense": 1}}}, "detectors.key_disabled"),
+        ({"detectors": {"key_disabled": True}}, "detectors.key_disabled"),
+        ({"detectors": {"somebody_elses": True}}, "detectors.somebody_elses"),
+        ({"responders": {"restore_key": False}}, "responders.restore_key"),
+        ({"suppressions": [{"reason": "x", "until": 5}]}, "suppressions.0.until"),
         (
             {"responders": {"restore_key": {"doubt_seconds": -1}}},
             "responders.restore_key.doubt_seconds",
@@ -109,7 +124,13 @@ def test_schema_points_at_what_is_wrong(change: dict[str, Any], path: str) -> No
     assert [".".join(str(part) for part in error.absolute_path) for error in errors] == [path]
 
 
+def test_schema_lets_a_detector_be_turned_off() -> None:
+    document = yaml.safe_load((CONFIG / "minimal.yaml").read_text("utf-8"))
+    document["detectors"] = {"key_disabled": False, "key_deletion_scheduled": None}
+    Draft202012Validator(SCHEMA).validate(document)
+
+
 def test_schema_lets_plugins_of_others_through() -> None:
     document = yaml.safe_load((CONFIG / "minimal.yaml").read_text("utf-8"))
-    document["detectors"] = {"somebody_elses": {"anything": [1]}, "another": None}
+    document["detectors"] = {"somebody_elses": {"anything": [1]}, "another": None, "off": False}
     Draft202012Validator(SCHEMA).validate(document)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from monitor.detection import Detection
 from monitor.detector import Base, Detector, NoOptions
@@ -187,11 +188,11 @@ class Fake(Base[NoOptions]):
 
 
 def test_a_detector_is_shown_only_what_it_asked_for() -> None:
-    detection = Detection([KeyDisabled(NoOptions()), Fake([finding()])], Metrics())
+    detection = Detection([KeyDisabled(NoOptions()), Fake([finding(detector="fake")])], Metrics())
     assert detection.wanted == Wanted(frozenset({(KMS, "DisableKey"), (KMS, "TagResource")}))
     assert [one.detector for one in detection.inspect(event()).findings] == [
         "key_disabled",
-        "key_disabled",
+        "fake",
     ]
     assert len(detection.inspect(event(eventName="TagResource")).findings) == 1
     foreign = event(eventSource="lambda.amazonaws.com", eventName="DisableKey")
@@ -199,7 +200,23 @@ def test_a_detector_is_shown_only_what_it_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "result", [RuntimeError("x"), None, 5, ["not a finding"], iter([finding(), None])]
+    "result",
+    [
+        RuntimeError("x"),
+        None,
+        5,
+        ["not a finding"],
+        iter([finding(detector="fake"), None]),
+        # metrics and messages are made of what is in a finding
+        [finding(detector="somebody_else")],
+        [finding(detector="fake", severity="high")],
+        [finding(detector="fake", severity=4)],
+        [finding(detector="fake", kind="damage")],
+        [finding(detector="fake", title=None)],
+        [finding(detector="fake", key="arn:aws:kms:x")],
+        [finding(detector="fake", details={"days": 7})],
+        [finding(detector="fake", advice=(1,))],
+    ],
 )
 def test_a_detector_that_breaks_stops_nobody_and_is_named(result: Any) -> None:
     metrics = Metrics()
@@ -210,3 +227,10 @@ def test_a_detector_that_breaks_stops_nobody_and_is_named(result: Any) -> None:
         "kms_monitor_detector_errors_total", {"detector": "fake"}
     )
     assert value == 1
+
+
+def test_the_log_says_whose_detector_broke() -> None:
+    detection = Detection([Fake(KeyError("x"))], Metrics(), origins={"fake": "acme-rules"})
+    with capture_logs() as logs:
+        detection.inspect(event())
+    assert [(one["detector"], one["origin"]) for one in logs] == [("fake", "acme-rules")]

@@ -1,10 +1,11 @@
 """What people and machines are told: honest about the outcome, and harmless whatever the event held.
 
-In scope: `monitor.notification` and `monitor.advice`. Nothing is replaced; both are pure.
+In scope: `monitor.notification`, `monitor.headline` and `monitor.advice`. Nothing is replaced; all are pure.
 """
 
 import json
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,9 +14,10 @@ from msgspec.structs import replace
 
 from monitor import advice
 from monitor.decision import Action, Decision, Outcome, Reason, Verdict
-from monitor.finding import Actor, Finding, Kind, Severity
+from monitor.finding import Actor, Aspect, Finding, Kind, Severity
+from monitor.headline import clean, subject
 from monitor.key import KeyRef, KeyState
-from monitor.notification import clean, group_key, message, subject, text
+from monitor.notification import group_key, message, text
 
 KEY = KeyRef("111122223333", "eu-west-1", "0a1b2c3d-1111-2222-3333-444455556666")
 SCHEDULED = Finding(
@@ -228,6 +230,11 @@ FINDINGS = st.builds(
     actor=st.builds(Actor, *[ANY] * 8),
     error_code=ANY,
     details=st.dictionaries(ANY, ANY, max_size=30),
+    aspect=st.sampled_from(Aspect),
+    resource=st.one_of(ANY, ANY.map("arn:aws:sqs:eu-west-1:111122223333:{}".format)),
+    tags=st.dictionaries(ANY, ANY, max_size=30),
+    techniques=st.lists(ANY, max_size=3).map(tuple),
+    advice=st.lists(ANY, max_size=3).map(tuple),
 )
 DECISIONS = st.builds(
     Decision,
@@ -266,3 +273,172 @@ def test_total_bounded_and_printable_whatever_the_event_held(
     encoded = json.dumps(message(decision, environment), allow_nan=False, ensure_ascii=False)
     assert len(encoded.encode()) < 128_000
     assert all(char.isprintable() for char in encoded)
+
+
+QUEUE = "arn:aws:sqs:eu-west-1:111122223333:kms-monitor"
+ABOUT_QUEUE = replace(
+    SCHEDULED,
+    detector="queue_changed",
+    title="A queue that brings events was deleted",
+    kind=Kind.NOTICE,
+    event_name="DeleteQueue",
+    key=None,
+    resource=QUEUE,
+    caused=None,
+    details={},
+    techniques=("T1562.008",),
+    advice=("Make the queue again.", "Look for what was missed: kms-monitor replay lookup."),
+    tags={"team": "payments"},
+)
+
+
+def told(finding: Finding, reason: Reason = Reason.NOTICE) -> Decision:
+    return decided(finding=finding, verdict=Verdict.TELL, reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "line"),
+    [
+        (
+            {},
+            Reason.NOTICE,
+            "[CRITICAL] sqs kms-monitor: A queue that brings events was deleted (prod)",
+        ),
+        (
+            {"kind": Kind.ATTEMPT, "error_code": "AccessDenied"},
+            Reason.FAILED_ATTEMPT,
+            "[CRITICAL] failed attempt on sqs kms-monitor: DeleteQueue AccessDenied (prod)",
+        ),
+        (
+            {"kind": Kind.ATTEMPT, "error_code": "AccessDenied", "resource": ""},
+            Reason.FAILED_ATTEMPT,
+            "[CRITICAL] failed attempt: DeleteQueue AccessDenied (prod)",
+        ),
+        (
+            {"resource": ""},
+            Reason.NOTICE,
+            "[CRITICAL] A queue that brings events was deleted (prod)",
+        ),
+        (
+            {"resource": "not an\nARN " + "x" * 200, "title": "t"},
+            Reason.NOTICE,
+            "[CRITICAL] not an ARN " + "x" * 34 + "...: t (prod)",
+        ),
+        (
+            {
+                "kind": Kind.EVIDENCE,
+                "key": KEY,
+                "resource": "",
+                "event_name": "Decrypt",
+                "error_code": "DisabledException",
+            },
+            Reason.EVIDENCE,
+            "[CRITICAL] KMS key 0a1b2c3d-111 could not be used: Decrypt DisabledException (prod)",
+        ),
+        (
+            {"kind": Kind.RECOVERY, "key": KEY, "resource": "", "event_name": "EnableKey"},
+            Reason.RECOVERY,
+            "[CRITICAL] KMS key 0a1b2c3d-111 enabled (prod)",
+        ),
+        (
+            {
+                "kind": Kind.DAMAGE,
+                "key": KEY,
+                "resource": "",
+                "event_name": "DisableKeyRotation",
+                "title": "Rotation turned off",
+                "aspect": Aspect.ROTATION,
+            },
+            Reason.NO_REPAIRER,
+            "[CRITICAL] KMS key 0a1b2c3d-111: Rotation turned off: nobody here can undo it, NOT undone (prod)",
+        ),
+    ],
+)
+def test_subject_names_what_it_is_about(changes: dict[str, Any], reason: Reason, line: str) -> None:
+    assert subject(told(replace(ABOUT_QUEUE, **changes), reason), "prod") == line
+
+
+def test_what_is_no_key_is_told_of_as_what_it_is() -> None:
+    body, members = text(told(ABOUT_QUEUE), "prod"), message(told(ABOUT_QUEUE), "prod")
+    assert f"On      {QUEUE}\n" in body
+    assert "Key  " not in body
+    assert "ATT&CK  T1562.008\n" in body
+    assert "  2. Make the queue again.\n  3. Look for what was missed" in body
+    assert members["key"] is None
+    assert members["resource"] == QUEUE
+    assert members["techniques"] == ["T1562.008"]
+    assert members["aspect"] == "state"
+    assert members["class"] == "sight"
+    assert members["tags"] == {"team": "payments"}
+    steps = members["next_steps"]
+    assert isinstance(steps, list)
+    assert steps[1:] == list(ABOUT_QUEUE.advice)
+
+
+def test_two_queues_are_two_troubles() -> None:
+    assert group_key(ABOUT_QUEUE) != group_key(replace(ABOUT_QUEUE, resource=QUEUE + "-dlq"))
+
+
+@pytest.mark.parametrize(
+    ("aspect", "command"),
+    [
+        (Aspect.POLICY, "get-key-policy --key-id {} --region eu-west-1 --policy-name default"),
+        (Aspect.ROTATION, "get-key-rotation-status --key-id {}"),
+        (Aspect.GRANTS, "list-grants --key-id {}"),
+        (Aspect.TAGS, "list-resource-tags --key-id {}"),
+        (Aspect.ALIASES, "list-aliases --key-id {}"),
+        (Aspect.REPLICATION, "describe-key --key-id {}"),
+    ],
+)
+def test_damage_that_nobody_can_undo_comes_with_a_command_that_shows_it(
+    aspect: Aspect, command: str
+) -> None:
+    found = replace(SCHEDULED, event_name="X", caused=None, aspect=aspect)
+    body = text(told(found, Reason.NO_REPAIRER), "prod")
+    assert f"$ aws kms {command.format(KEY.arn)}" in body
+    assert advice.impact(told(found, Reason.NO_REPAIRER)) == advice.ASPECTS[aspect]
+
+
+def test_a_use_that_failed_and_a_recovery_come_with_a_look_at_the_key() -> None:
+    for kind, words in ((Kind.EVIDENCE, "fails now"), (Kind.RECOVERY, "may be over")):
+        body = text(told(replace(SCHEDULED, kind=kind, caused=None)), "prod")
+        assert words in body
+        assert f"$ aws kms describe-key --key-id {KEY.arn}" in body
+        assert "cancel-key-deletion" not in body
+
+
+TERRAFORM = "APN/1.0 HashiCorp/1.0 Terraform/1.5.6 (+https://www.terraform.io) terraform-provider-aws/4.67.0"
+
+
+@pytest.mark.parametrize(
+    ("agent", "invoked_by", "tool"),
+    [
+        (TERRAFORM, "", "Terraform"),
+        (f"OpenTofu/1.6.2 {TERRAFORM}", "", "OpenTofu"),
+        (f"{TERRAFORM} cdktf/0.20", "", "CDK for Terraform"),
+        (f"APN/1.0 Pulumi/1.0 PulumiAws/6.0 {TERRAFORM}", "", "Pulumi"),
+        ("APN/1.0 Pulumi/1.0 PulumiAwsNative/1.12", "", "Pulumi"),
+        ("crossplane-provider-aws/0.40 aws-sdk-go-v2/1.2", "", "Crossplane"),
+        ("aws-cdk/2.100.0 aws-sdk-js/3.1", "", "CDK"),
+        ("cloudformation.amazonaws.com", "", "CloudFormation"),
+        ("aws-cli/2.31 md/awscrt", "", "AWS CLI"),
+        ("Boto3/1.34.69 md/Botocore", "", "boto3"),
+        ("Mozilla/5.0", "", ""),
+        ("", "", ""),
+        # AWS's own word comes first
+        (TERRAFORM, "cloudformation.amazonaws.com", "CloudFormation"),
+        (TERRAFORM, "lambda.amazonaws.com", "Terraform"),
+    ],
+)
+def test_the_tool_is_named(agent: str, invoked_by: str, tool: str) -> None:
+    actor = Actor(user_agent=agent, invoked_by=invoked_by)
+    assert actor.tool == tool
+    found = replace(SCHEDULED, actor=actor)
+    members = message(decided(finding=found), "prod")["actor"]
+    assert isinstance(members, dict)
+    assert members["tool"] == tool
+    body = text(decided(finding=found), "prod")
+    if invoked_by.startswith("cloudformation"):
+        assert ", through CloudFormation\n" in body
+    else:
+        assert (f", with {tool} (as it says itself)\n" in body) is bool(tool)

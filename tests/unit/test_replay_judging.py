@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from monitor.decision import Reason
 from monitor.detection import Detection
 from monitor.detector import Detector, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
@@ -14,7 +15,9 @@ from monitor.detectors.key_restored import KeyEnabled
 from monitor.metrics import Metrics
 from monitor.policy import Mode, Rules
 from monitor.replay.judging import Judged, judge
+from monitor.replay.model import WHY
 from monitor.replay.table import json_line
+from monitor.suppression import Suppression
 from tests.unit.replay_records import KEY, record
 
 RULES = Rules(
@@ -152,5 +155,27 @@ def test_the_line_of_json() -> None:
         ' "decision": "repair", "reason": "enforce", "source": "x.json",'
         ' "title": "KMS key disabled", "kind": "damage", "would": "would call EnableKey",'
         ' "error_code": "",'
-        ' "source_ip": "203.0.113.7 \\u001b[2J \\u202e \\ud83d\\udd11"}'
+        ' "source_ip": "203.0.113.7 \\u001b[2J \\u202e \\ud83d\\udd11",'
+        ' "tool": "", "suppressed": ""}'
     )
+
+
+def test_what_is_suppressed_is_shown_with_the_reason_and_repaired() -> None:
+    silence = Suppression(reason="a drill", until="never", detectors=["key_*"])
+    rules = msgspec.structs.replace(RULES, suppressions=(silence,))
+    damage, failed = judged(
+        record("DisableKey", "09:00:00"),
+        record("DisableKey", "10:00:00", errorCode="AccessDenied"),
+        rules=rules,
+    ).rows
+    said = "; nobody would be told, suppressed: a drill"
+    assert damage.would == f"would call EnableKey{said}"
+    assert failed.would == f"would tell only: failed attempt{said}"
+    assert (damage.suppressed, failed.suppressed) == ("a drill", "a drill")
+    # a key that has to be put back is something found, whoever wants to hear of it
+    assert (damage.counts, failed.counts) == (True, False)
+
+
+@pytest.mark.parametrize("reason", [one for one in Reason if one.value not in set(Mode)])
+def test_every_reason_has_words(reason: Reason) -> None:
+    assert WHY[reason]

@@ -115,7 +115,7 @@ def test_the_least_that_is_needed(desk: Desk) -> None:
         (
             GOOD + "detectors:\n  key_lost:\n",
             "FILE:9",
-            "no such plugin is installed; there are: key_",
+            "no such plugin is installed; did you mean key_",
         ),
         (
             GOOD + "responders:\n  pager:\n",

@@ -1,0 +1,15 @@
+"""Types that several models of the settings share."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+
+def quoted(value: Any) -> Any:
+    """YAML reads 012345670123 as an octal number: an account id has to be in quotes."""
+    if isinstance(value, int):
+        raise ValueError('an account id must be in quotes, such as "111122223333"')  # noqa: TRY004
+    return value
+
+
+AccountId = Annotated[str, BeforeValidator(quoted), Field(pattern=r"^\d{12}$")]
