@@ -69,6 +69,7 @@ def assemble(
     rules = Rules(
         mode=settings.mode,
         places=settings.places,
+        trusted_accounts=frozenset(settings.trusted_accounts),
         repairers=tuple(name for name, one in responders.items() if one.repairs),
         tellers=tuple(name for name, one in responders.items() if not one.repairs),
         modes=loaded.modes,

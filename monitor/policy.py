@@ -31,6 +31,8 @@ class Rules(msgspec.Struct, frozen=True):
     mode: Mode
     places: frozenset[tuple[str, str]]
     """The allowed pairs of account and Region."""
+    trusted_accounts: frozenset[str] = frozenset()
+    """Accounts that are ours though no key is guarded there, such as the organization's own."""
     repairers: tuple[str, ...] = ()
     tellers: tuple[str, ...] = ()
     modes: dict[str, Mode] = {}
@@ -94,9 +96,13 @@ def not_ours(finding: Finding, rules: Rules) -> Reason | None:
     """Why nothing at all is to be done; None where it concerns us."""
     account = finding.key.account if finding.key else finding.account
     region = finding.key.region if finding.key else finding.region
-    if all(account != place[0] for place in rules.places):
+    about_resource = finding.key is None and bool(finding.resource)
+    trusted = about_resource and account in rules.trusted_accounts
+    if not trusted and all(account != place[0] for place in rules.places):
         return Reason.ACCOUNT_NOT_ALLOWED
-    if (account, region) not in rules.places:
+    # What our sight and our rights rest on may be anywhere: IAM tells of its calls in us-east-1
+    # alone, Organizations in the account that is its head. Such findings are only ever told.
+    if not about_resource and (account, region) not in rules.places:
         return Reason.REGION_NOT_ALLOWED
     if finding.kind in EXPECTED_OF_US and is_own(finding.actor, rules):
         return Reason.OWN_CALL

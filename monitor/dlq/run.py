@@ -86,6 +86,7 @@ def explainer(settings: Settings, loaded: Loaded) -> Explainer:
     rules = Rules(
         mode=settings.mode,
         places=settings.places,
+        trusted_accounts=frozenset(settings.trusted_accounts),
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),
     )

@@ -4,7 +4,9 @@ from monitor.key import KeyState
 from monitor.ledger import Baseline
 
 
-def prior_state(known: Baseline | None, damaged_at: float) -> KeyState:
+def prior_state(
+    known: Baseline | None, damaged_at: float, caused: KeyState | None = None
+) -> KeyState:
     """The state that a key should go back to after damage at that time (epoch seconds).
 
     What is not known counts as Enabled.
@@ -15,11 +17,11 @@ def prior_state(known: Baseline | None, damaged_at: float) -> KeyState:
 
     An approved deletion holds no longer than until it is cancelled, which leaves a key Disabled. No
     message need say so: a pending key can neither be disabled nor be scheduled again, so that any
-    later damage proves it.
+    later damage proves it, but for the end that was approved: that the key is gone.
     """
     if known is None:
         return KeyState.ENABLED
-    if known.state.pending_deletion and damaged_at > known.as_of:
+    if known.state.pending_deletion and damaged_at > known.as_of and caused is not KeyState.GONE:
         return KeyState.DISABLED
     return known.state
 

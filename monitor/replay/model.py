@@ -64,8 +64,9 @@ class Keys:
     def repair(self, decision: Decision) -> str:
         key = decision.finding.key
         assert key is not None, "the policy repairs only what it can name"
-        wanted = prior_state(self.right.get(key), decision.finding.event_time)
-        state = decision.finding.caused or self.live.get(key, KeyState.ENABLED)
+        finding = decision.finding
+        wanted = prior_state(self.right.get(key), finding.event_time, finding.caused)
+        state = finding.caused or self.live.get(key, KeyState.ENABLED)
         self.live[key] = state
         steps = plan(KeySnapshot(key, state, self.clock.now()), wanted)
         if steps.nothing_to_do:

@@ -151,6 +151,7 @@ def make_guard(request: Request, complain: Callable[[str], None]) -> Guard:
     rules = Rules(
         mode=settings.mode,
         places=settings.places,
+        trusted_accounts=frozenset(settings.trusted_accounts),
         repairers=tuple(name for name, one in repairs.items() if one),
         tellers=tuple(name for name, one in repairs.items() if not one),
         modes=loaded.modes,

@@ -89,7 +89,8 @@ class RestoreKey:
         """Put the key back into the state that was right before the event."""
         await self.remember_damage(key, decision.finding)
         known = await self.known(key)
-        wanted = prior_state(known, decision.finding.event_time)
+        finding = decision.finding
+        wanted = prior_state(known, finding.event_time, finding.caused)
         live = await self.look(decision, key, wanted)
         if plan(live, wanted).nothing_to_do:
             return self.over(Outcome.ALREADY, as_it_should_be(live, known))
@@ -194,6 +195,8 @@ class RestoreKey:
         # No event is younger than its message, whatever a forged one or a wrong clock says.
         happened_at = min(decision.finding.event_time, decision.received_at)
         live = await self.keys.read(key)
+        if live.state is KeyState.GONE is decision.finding.caused:
+            return live
         pause = 0.25
         while live.state is KeyState.GONE or plan(live, wanted).nothing_to_do:
             doubt = happened_at + self.options.doubt_seconds - self.clock.now()

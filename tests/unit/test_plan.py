@@ -109,5 +109,11 @@ def test_the_prior_state_is_what_was_accepted_last(
     assert prior_state(known, damaged_at) is wanted
 
 
+def test_an_approved_deletion_ends_with_the_key_gone() -> None:
+    known = baseline(S.PENDING_DELETION)
+    assert prior_state(known, 200.0, S.GONE) is S.PENDING_DELETION
+    assert prior_state(baseline(S.ENABLED), 200.0, S.GONE) is S.ENABLED
+
+
 def test_only_settled_states_are_kept_as_first_seen() -> None:
     assert {state for state in S if worth_keeping(state)} == {S.ENABLED, S.DISABLED}

@@ -6,17 +6,20 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.decision import Reason, Verdict
-from monitor.finding import Actor, Kind
+from monitor.finding import Actor, Aspect, Kind
 from monitor.key import KeyRef
 from monitor.policy import Mode, Rules, decide, is_approved, is_own, own_form
 from tests.samples import ACCOUNT, BOB, KEY, KEY_ID, OTHER_ACCOUNT, REGION, finding
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/path/ops-admin"
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/ops-admin/alice"
+HEAD = "123456789012"
+RESOURCE: dict[str, Any] = {"kind": Kind.NOTICE, "key": None, "resource": "arn:aws:iam::1:role/x"}
 OWN_ROLE = f"arn:aws:sts::{ACCOUNT}:assumed-role/kms-monitor"
 RULES = Rules(
     mode=Mode.ENFORCE,
     places=frozenset({(ACCOUNT, REGION), (OTHER_ACCOUNT, "us-east-1")}),
+    trusted_accounts=frozenset({HEAD}),
     repairers=("restore_key",),
     tellers=("sns", "mqtt"),
     modes={"staged": Mode.OBSERVE},
@@ -46,6 +49,48 @@ OURSELVES = Actor(arn=f"{OWN_ROLE}/pod-1", account=ACCOUNT)
         ),
         ({"kind": Kind.NOTICE}, RULES, (Verdict.TELL, Reason.NOTICE, TELLERS, False)),
         ({"key": None}, RULES, (Verdict.TELL, Reason.NO_KEY, TELLERS, False)),
+        ({"kind": Kind.RECOVERY}, RULES, (Verdict.TELL, Reason.RECOVERY, TELLERS, False)),
+        ({"kind": Kind.EVIDENCE}, RULES, (Verdict.TELL, Reason.EVIDENCE, TELLERS, False)),
+        (
+            {"kind": Kind.NOTICE, "actor": OURSELVES},
+            RULES,
+            (Verdict.DROP, Reason.OWN_CALL, (), False),
+        ),
+        (
+            {"kind": Kind.ATTEMPT, "actor": OURSELVES},
+            RULES,
+            (Verdict.TELL, Reason.FAILED_ATTEMPT, TELLERS, False),
+        ),
+        # what no responder can put back is told
+        ({"aspect": Aspect.POLICY}, RULES, (Verdict.TELL, Reason.NO_REPAIRER, TELLERS, False)),
+        (
+            {"aspect": Aspect.POLICY, "actor": APPROVED},
+            RULES,
+            (Verdict.TELL, Reason.APPROVED_ACTOR, TELLERS, False),
+        ),
+        (
+            {"aspect": Aspect.POLICY},
+            replace(RULES, aspects=frozenset({Aspect.POLICY})),
+            (Verdict.REPAIR, Reason.ENFORCE, ALL, False),
+        ),
+        # what our sight rests on counts wherever it is; a key only where it is guarded
+        ({**RESOURCE, "region": "us-east-1"}, RULES, (Verdict.TELL, Reason.NOTICE, TELLERS, False)),
+        ({**RESOURCE, "account": HEAD}, RULES, (Verdict.TELL, Reason.NOTICE, TELLERS, False)),
+        (
+            {**RESOURCE, "account": "999988887777"},
+            RULES,
+            (Verdict.DROP, Reason.ACCOUNT_NOT_ALLOWED, (), False),
+        ),
+        (
+            {"key": replace(KEY, account=HEAD), "account": HEAD},
+            RULES,
+            (Verdict.DROP, Reason.ACCOUNT_NOT_ALLOWED, (), False),
+        ),
+        (
+            {**RESOURCE, "resource": "", "region": "us-east-1"},
+            RULES,
+            (Verdict.DROP, Reason.REGION_NOT_ALLOWED, (), False),
+        ),
         # approved, and still told
         ({"actor": APPROVED}, RULES, (Verdict.ACCEPT, Reason.APPROVED_ACTOR, ALL, False)),
         ({"actor": APPROVED}, OBSERVE, (Verdict.ACCEPT, Reason.APPROVED_ACTOR, ALL, True)),

@@ -207,6 +207,20 @@ async def test_a_key_as_it_should_be_is_read_and_not_written(state: str) -> None
     assert ("as it was when first seen" in found.detail) is (state == "Disabled")
 
 
+async def test_a_key_that_is_said_to_be_gone_and_is_gone_is_not_waited_for() -> None:
+    world = World("Gone")
+    gone = replace(DELETION, event_name="DeleteKey", caused=S.GONE)
+    assert await world.repair(finding=gone) == (Outcome.REFUSED, [])
+    assert world.key.tried == ["DescribeKey"]
+
+
+async def test_a_key_whose_deletion_was_approved_is_gone_as_it_should_be() -> None:
+    world = World("Gone")
+    world.knows(S.PENDING_DELETION)
+    gone = replace(DELETION, event_name="DeleteKey", caused=S.GONE)
+    assert await world.repair(finding=gone) == (Outcome.ALREADY, [])
+
+
 async def test_while_the_event_is_young_a_good_state_is_believed_only_if_it_stays() -> None:
     world = World("PendingDeletion")
     world.key.stale = ["Enabled"] * 4
