@@ -74,7 +74,9 @@ ADVANCE = """
 KEEP = """
     INSERT INTO entry (window, event_id, at, what, about, until, level)
     VALUES (:window, :event_id, :at, :what, :about, :until, :level)
-    ON CONFLICT (window, event_id) DO UPDATE SET level = :level WHERE level < :level
+    ON CONFLICT (window, event_id) DO UPDATE
+    SET level = max(level, :level), until = max(until, :until)
+    WHERE level < :level OR until < :until
 """
 
 
