@@ -35,7 +35,7 @@ class KeyBrokenAgain(Base[AgainOptions]):
         advice=(
             "Revoke the sessions of the role or the keys of the user: repairs alone do not end it.",
             "If the change is wanted, name who makes it under `approved_actors`.",
-            "See that the key is as it should be: kms-monitor stops switching a contested key.",
+            "See that the key is as it should be now.",
         ),
         references=(
             "https://docs.aws.amazon.com/kms/latest/developerguide/enabling-keys.html",
