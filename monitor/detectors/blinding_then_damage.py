@@ -51,7 +51,7 @@ class BlindingThenDamage(Base[BlindingOptions]):
         advice=(
             "Treat it as an attack: revoke the sessions of whoever did either.",
             "Put trail, rule, queue and roles back: until then the daemon may see nothing.",
-            "Run kms-monitor sweep, and look into CloudTrail's event history for what was missed.",
+            "Look into the event history for what was missed meanwhile: kms-monitor replay.",
         ),
         references=(
             "https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-security-best-practices.html",
