@@ -18,11 +18,13 @@ from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.policy import own_form
+from monitor.remembrance import Remembrance
 from monitor.settings import Settings
 from monitor.sources.sqs import SqsSource
 from monitor.stores.memory import MemoryStore
 from monitor.stores.sqlite import SqliteStore
 from monitor.sweep import FirstSight
+from monitor.windows import Windows
 
 STUCK = 300.0
 """Seconds without a receive, after which the process counts as stuck (`/healthz`)."""
@@ -106,7 +108,8 @@ class App:
                 return task
 
             start("beat", self.keep_beating())
-            start("check the store", self.watch_store(store))
+            await self.recall(parts.remembrance)
+            start("check the store", self.watch_store(store, parts.knowledge.windows))
             start("learn our own names", self.learn_own_names(aws, parts.pipeline))
             for name, responder in parts.responders.items():
                 self.problems[f"responder {name}"] = responder.problem
@@ -218,13 +221,25 @@ class App:
                     pipeline.know_as_own(own_form(arn))
                     break
 
-    async def watch_store(self, store: Store) -> None:
-        forget_at = 0.0
+    async def recall(self, remembrance: Remembrance) -> None:
+        """What detectors noted before the restart. Without it the daemon only knows less."""
+        try:
+            await remembrance.recall()
+        except StoreError as error:
+            self.metrics.store_errors.labels("recall").inc()
+            self.log.error("store cannot be used", call="recall", error=str(error))
+
+    async def watch_store(self, store: Store, windows: Windows) -> None:
+        forget_at = prune_at = 0.0
         while True:
+            moment = self.clock.monotonic()
+            if moment >= forget_at:
+                forget_at = moment + 3600
+                windows.forget(self.clock.now())
             try:
                 await store.check()
-                if self.clock.monotonic() >= forget_at:
-                    forget_at = self.clock.monotonic() + 3600
+                if moment >= prune_at:
+                    prune_at = moment + 3600
                     await store.prune(self.clock.now() - self.settings.store.remember_days * 86400)
             except StoreError as error:
                 self.trouble["store"] = str(error)

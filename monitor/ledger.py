@@ -95,7 +95,10 @@ class Store(Protocol):
         ...
 
     async def keep(self, entries: Sequence[Entry]) -> None:
-        """Remember what detectors noted. Known by window and event; the higher level stays."""
+        """Remember what detectors noted. Known by window and event.
+
+        Of one that is known the higher level and the later `until` stay, and all else as it was.
+        """
         ...
 
     async def entries(self) -> list[Entry]:

@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from monitor.books import Books
+from monitor.decision import Verdict
 from monitor.delivery import Delivery, Disposition, worst
 from monitor.detection import Detection
 from monitor.duplicates import Duplicates
@@ -110,9 +111,13 @@ class Pipeline:
         if self.remembrance is not None:
             await self.remembrance.keep()
         dispositions = [Disposition.RETRY] if seen.broken else []
-        for finding in seen.findings:
-            decision = replace(decide(finding, self.rules), received_at=delivery.received_at)
-            decision = await self.response.carry_out(decision)
+        decisions = [
+            replace(decide(finding, self.rules), received_at=delivery.received_at)
+            for finding in seen.findings
+        ]
+        # Repair first, then tell: people are not told of many keys while this one waits for it.
+        for judged in sorted(decisions, key=lambda one: one.verdict is Verdict.TELL):
+            decision = await self.response.carry_out(judged)
             self.books.carried_out(decision)
             settled = all(action.outcome.settled for action in decision.done)
             dispositions.append(Disposition.DONE if settled else Disposition.RETRY)

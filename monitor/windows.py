@@ -5,19 +5,26 @@ id of the event that they rest on: noted twice they count once, so a redelivery 
 They are ordered by CloudTrail's time, never by arrival, so that late and mixed-up events come to
 the same end, and replay says what the daemon said.
 
+An event is judged once, when it arrives: of events that together mean something the last to arrive
+sees them all. What was judged stays as it is, whatever arrives later.
+
 Synchronous, hence atomic. `monitor.remembrance` keeps the windows in the store.
 """
 
-from bisect import insort
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Self
 
 import msgspec
 
 MOST_WINDOWS = 20_000
-"""Beyond it the window is forgotten that was left alone the longest."""
+"""Of one detector; beyond it the window is forgotten that was left alone the longest."""
 MOST_ENTRIES = 500
 """In one window; beyond it the oldest are forgotten."""
+UNJUDGED = -1
+"""The level of an event that was noted, and no more."""
+DAY = 86400.0
 
 
 class Entry(msgspec.Struct, frozen=True, order=True):
@@ -32,7 +39,7 @@ class Entry(msgspec.Struct, frozen=True, order=True):
     window: str = ""
     until: float = 0.0
     """When it may be forgotten."""
-    level: int = 0
+    level: int = UNJUDGED
     """How far this event raised the window: see `Window.rises`."""
 
 
@@ -59,46 +66,66 @@ class Window:
 
     def between(self, start: float, end: float) -> list[Entry]:
         """The entries of that span, both ends included."""
-        return [one for one in self.entries if start <= one.at <= end]
+        first = bisect_left(self.entries, start, key=time_of)
+        return self.entries[first : bisect_right(self.entries, end, key=time_of)]
 
-    def rises(self, event_id: str, level: int, within: float) -> bool:
-        """Whether this event, which must be noted here, raises the window to a level yet unknown.
+    def around(self, event_id: str, seconds: float) -> list[Entry]:
+        """The entries so many seconds before and after an event, itself included."""
+        mine = self.find(event_id)
+        return self.between(mine.at - seconds, mine.at + seconds) if mine else []
 
-        It is true once for each level among the events `within` so many seconds before and after,
-        and true again for the event that raised it, for that may be delivered again before anybody
-        was told. Level 0 never rises.
+    def spans(self, event_id: str, seconds: float) -> Iterator[list[Entry]]:
+        """Every stretch of so many seconds that holds the event and begins with an entry."""
+        mine = self.find(event_id)
+        if mine is not None:
+            starts = {one.at for one in self.between(mine.at - seconds, mine.at)}
+            yield from (self.between(start, start + seconds) for start in sorted(starts))
+
+    def rises(self, event_id: str, level: int, within: float) -> int:
+        """The level that this event, which must be noted here, raises the window to; else 0.
+
+        It does so once for each level among the events `within` so many seconds before and after.
+        Asked again about the same event the answer is the same, for that may be delivered again
+        before anybody was told. Level 0 is no rise.
         """
         mine = self.find(event_id)
         if mine is None:  # crowded out by 500 younger ones
-            return False
-        if mine.level:
-            return True
-        around = self.between(mine.at - within, mine.at + within)
-        if level <= max(one.level for one in around):
-            return False
-        risen = msgspec.structs.replace(mine, level=level)
-        self.entries[self.entries.index(mine)] = risen
-        self.windows.changed[self.name, event_id] = risen
-        return True
+            return 0
+        if mine.level == UNJUDGED:
+            highest = max(one.level for one in self.around(event_id, within))
+            mine = self.put(mine, level=level if level > highest else 0)
+        return mine.level
+
+    def renew(self, entry: Entry, until: float) -> None:
+        """Remember an entry for longer. By less than a day is not worth a write."""
+        if until >= entry.until + DAY:
+            self.put(entry, until=until)
+
+    def put(self, entry: Entry, **changes: float) -> Entry:
+        """Put a changed entry in the place of this one."""
+        changed = msgspec.structs.replace(entry, **changes)
+        self.entries[self.entries.index(entry)] = changed
+        self.windows.changed[self.name, entry.event_id] = changed
+        return changed
 
 
 class Windows:
-    """All windows, by name."""
+    """All windows, by detector and subject."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self.by_name: dict[str, Window] = {}
+        self.by_detector: dict[str, dict[str, Window]] = defaultdict(dict)
         self.changed: dict[tuple[str, str], Entry] = {}
         """What is not in the store yet, by window and event id."""
         self.learn(entries)
 
     def of(self, detector: str, subject: str) -> Window:
         """The window of this detector about this subject; empty where nothing was noted."""
-        name = f"{detector}|{subject}"
+        windows = self.by_detector[detector]
         # Taken out and put in again: the order of the dict is the order of use.
-        window = self.by_name.pop(name, None) or Window(self, name)
-        self.by_name[name] = window
-        if len(self.by_name) > MOST_WINDOWS:
-            del self.by_name[next(iter(self.by_name))]
+        window = windows.pop(subject, None) or Window(self, f"{detector}|{subject}")
+        windows[subject] = window
+        if len(windows) > MOST_WINDOWS:
+            del windows[next(iter(windows))]
         return window
 
     def learn(self, entries: Iterable[Entry]) -> None:
@@ -110,17 +137,27 @@ class Windows:
             if known is None:
                 insort(window.entries, entry)
                 del window.entries[:-MOST_ENTRIES]
-            elif entry.level > known.level:
-                window.entries[window.entries.index(known)] = entry
+            else:
+                window.entries[window.entries.index(known)] = msgspec.structs.replace(
+                    known,
+                    level=max(known.level, entry.level),
+                    until=max(known.until, entry.until),
+                )
 
     def forget(self, now: float) -> None:
-        """Drop what has run out, and windows that are empty."""
-        for name, window in list(self.by_name.items()):
-            window.entries = [one for one in window.entries if one.until >= now]
-            if not window.entries:
-                del self.by_name[name]
+        """Drop what has run out, written or not, and windows that are empty."""
+        for windows in self.by_detector.values():
+            for subject, window in list(windows.items()):
+                window.entries = [one for one in window.entries if one.until >= now]
+                if not window.entries:
+                    del windows[subject]
+        self.changed = {name: one for name, one in self.changed.items() if one.until >= now}
 
     def take_changed(self) -> list[Entry]:
         """What is to be written to the store, once."""
         changed, self.changed = list(self.changed.values()), {}
         return changed
+
+
+def time_of(entry: Entry) -> float:
+    return entry.at

@@ -138,9 +138,7 @@ def make_guard(request: Request, complain: Callable[[str], None]) -> Guard:
         kinds = [plugins.load("detectors", name) for name in plugins.chosen({}, defaults=True)]
         detection = Detection([kind(kind.Options(), knowledge) for kind in kinds], Metrics())
         # Places are filled in when they are known; who repairs and tells is never called.
-        rules = Rules(
-            Mode.ENFORCE, frozenset(), repairers=("restore_key",), tellers=("people",)
-        )
+        rules = Rules(Mode.ENFORCE, frozenset(), repairers=("restore_key",), tellers=("people",))
         return Guard(detection, rules, None)
     settings = read_settings(request.config, os.environ)
     knowledge = know(settings)

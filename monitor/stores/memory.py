@@ -58,8 +58,9 @@ class MemoryStore:
         for entry in entries:
             name = (entry.window, entry.event_id)
             known = self.noted.get(name)
-            if known is None or known.level < entry.level:
-                self.noted[name] = entry
+            level = max(entry.level, known.level) if known else entry.level
+            until = max(entry.until, known.until) if known else entry.until
+            self.noted[name] = replace(known or entry, level=level, until=until)
 
     async def entries(self) -> list[Entry]:
         now = self.clock.now()

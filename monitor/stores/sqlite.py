@@ -74,7 +74,9 @@ ADVANCE = """
 KEEP = """
     INSERT INTO entry (window, event_id, at, what, about, until, level)
     VALUES (:window, :event_id, :at, :what, :about, :until, :level)
-    ON CONFLICT (window, event_id) DO UPDATE SET level = :level WHERE level < :level
+    ON CONFLICT (window, event_id) DO UPDATE
+    SET level = max(level, :level), until = max(until, :until)
+    WHERE level < :level OR until < :until
 """
 
 
@@ -111,8 +113,8 @@ class SqliteStore:
 
     async def migrate(self) -> None:
         async with guarded():
-            await self.database.execute("PRAGMA journal_mode = WAL")
-            await self.database.execute("PRAGMA synchronous = NORMAL")
+            await self.one("PRAGMA journal_mode = WAL")
+            await self.one("PRAGMA synchronous = NORMAL")
             row = await self.one("PRAGMA user_version")
             version = row[0] if row else 0
             if version > len(MIGRATIONS):
@@ -199,11 +201,11 @@ class SqliteStore:
         }
         async with guarded():
             # Syncs all that was written before as well; whoever writes in between is synced, too.
-            await self.database.execute("PRAGMA synchronous = FULL")
+            await self.one("PRAGMA synchronous = FULL")
             try:
                 return await self.change(ADVANCE, values) > 0
             finally:
-                await self.database.execute("PRAGMA synchronous = NORMAL")
+                await self.one("PRAGMA synchronous = NORMAL")
 
     async def note_damage(self, key: KeyRef, at: float) -> None:
         async with guarded():
@@ -214,7 +216,11 @@ class SqliteStore:
 
     async def keep(self, entries: Sequence[Entry]) -> None:
         async with guarded():
-            await self.database.executemany(KEEP, [msgspec.structs.asdict(one) for one in entries])
+            rows = [msgspec.structs.asdict(one) for one in entries]
+            # Closed by the thread of the database: left to the garbage collector it would reset, from
+            # our thread, a statement that the next call may be running (SQLITE_MISUSE).
+            async with self.database.executemany(KEEP, rows):
+                pass
 
     async def entries(self) -> list[Entry]:
         async with (

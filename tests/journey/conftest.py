@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiobotocore.session import get_session
 
 from monitor.app import App
@@ -106,6 +108,37 @@ async def daemon(settings: Settings) -> AsyncIterator[App]:
     finally:
         app.stop()
         await asyncio.wait_for(running, 30)
+
+
+@asynccontextmanager
+async def process(
+    simulator: Simulator, tmp_path: Path, **changes: Any
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`kms-monitor run`, once it receives; killed at the end if it still lives."""
+    settings = settings_for(simulator, tmp_path, **changes)
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_none=True)))
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "monitor",
+        "run",
+        "--config",
+        str(file),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert running.stderr is not None
+    async with asyncio.timeout(20):
+        while b'"receiving"' not in await running.stderr.readline():
+            pass
+    drain = asyncio.create_task(running.stderr.read())
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
+        await drain
 
 
 async def until(holds: Callable[[], Any], seconds: float = 10) -> None:

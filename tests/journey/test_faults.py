@@ -6,19 +6,25 @@ Where signals matter the daemon is a process of its own, started by its command.
 import asyncio
 import json
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from aiobotocore.session import get_session
 
 from monitor.app import App
 from monitor.simulator.server import Simulator
-from tests.journey.conftest import ACCOUNT, REGION, Person, daemon, settings_for, until, wrap
+from tests.journey.conftest import (
+    ACCOUNT,
+    REGION,
+    Person,
+    daemon,
+    process,
+    settings_for,
+    until,
+    wrap,
+)
 
 OTHER = "444455556666"
 WRITES = {"EnableKey", "CancelKeyDeletion"}
@@ -59,37 +65,6 @@ async def counts(sqs: Any, url: str) -> tuple[int, int]:
         int(found["ApproximateNumberOfMessages"]),
         int(found["ApproximateNumberOfMessagesNotVisible"]),
     )
-
-
-@asynccontextmanager
-async def process(
-    simulator: Simulator, tmp_path: Path, **changes: Any
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`kms-monitor run`, once it receives; killed at the end if it still lives."""
-    settings = settings_for(simulator, tmp_path, **changes)
-    file = tmp_path / "settings.yaml"
-    file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_none=True)))
-    running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "monitor",
-        "run",
-        "--config",
-        str(file),
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert running.stderr is not None
-    async with asyncio.timeout(20):
-        while b'"receiving"' not in await running.stderr.readline():
-            pass
-    drain = asyncio.create_task(running.stderr.read())
-    try:
-        yield running
-    finally:
-        if running.returncode is None:
-            running.kill()
-        await running.wait()
-        await drain
 
 
 async def test_sigterm_during_an_idle_long_poll(

@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from monitor.key import KeyRef, KeyState
 from monitor.ledger import Baseline, Claim, Origin, Store, StoreError
 from monitor.stores.memory import MemoryStore
 from monitor.stores.sqlite import SqliteStore
+from monitor.windows import UNJUDGED, Entry
 
 START = 1_800_000_000.0
 KEY = KeyRef("111122223333", "eu-west-1", "1234abcd-12ab-34cd-56ef-1234567890ab")
@@ -291,6 +293,66 @@ async def test_any_order_of_changes_ends_at_the_latest(store: Store) -> None:
         assert await store.baseline(key) == replace(changes[-1], key=key)
 
 
+# -- windows
+
+
+def entry(event_id: str = "a", **changes: Any) -> Entry:
+    noted = Entry(START, event_id, "DisableKey", "about", "many_keys|alice", START + 60)
+    return replace(noted, **changes)
+
+
+async def test_what_was_noted_comes_back_as_it_was_oldest_first(store: Store) -> None:
+    await store.keep([])
+    assert await store.entries() == []
+    noted = [
+        entry("b", at=START + 0.125, level=3),
+        entry("a", about="quotes ' and \" and 🔑", window="x|y|'; DROP TABLE entry; --"),
+        entry("a"),
+        entry("c", at=START - 5, what="", about="", level=UNJUDGED),
+    ]
+    await store.keep(noted)
+    assert await store.entries() == sorted(noted)
+
+
+async def test_noted_twice_is_noted_once(store: Store) -> None:
+    """And the first stays, but for what may grow."""
+    await store.keep([entry()])
+    await store.keep([entry(), entry(at=START + 9, what="other", about="other")])
+    assert await store.entries() == [entry()]
+
+
+async def test_a_level_only_rises(store: Store) -> None:
+    for given, kept in ((UNJUDGED, UNJUDGED), (0, 0), (2, 2), (1, 2), (UNJUDGED, 2), (3, 3)):
+        await store.keep([entry(level=given)])
+        assert [one.level for one in await store.entries()] == [kept]
+
+
+async def test_what_is_remembered_longer_stays_longer(store: Store) -> None:
+    await store.keep([entry(level=1)])
+    await store.keep([entry(until=START + 90)])
+    await store.keep([entry(until=START + 30, level=2)])
+    assert await store.entries() == [entry(until=START + 90, level=2)]
+
+
+async def test_what_has_run_out_is_not_told_and_then_forgotten(store: Store, clock: Clock) -> None:
+    await store.keep([entry("a"), entry("b", until=START + 61)])
+    clock.time += 60
+    assert len(await store.entries()) == 2
+    assert await store.prune(START) == 0
+    clock.time += 0.5
+    assert [one.event_id for one in await store.entries()] == ["b"]
+    assert await store.prune(START) == 1
+    assert await store.prune(START) == 0
+    clock.time = START  # so that it would be shown if it were still there
+    assert [one.event_id for one in await store.entries()] == ["b"]
+
+
+async def test_many_notes_at_once(store: Store) -> None:
+    noted = [entry(f"{number:04}", level=number % 3) for number in range(500)]
+    await asyncio.gather(*(store.keep(noted[start : start + 50]) for start in range(0, 500, 25)))
+    assert await store.entries() == noted
+
+
 # -- a file
 
 
@@ -327,8 +389,10 @@ async def test_it_outlives_the_process(tmp_path: Path, clock: Clock) -> None:
     await store.finish("done", owner="one", action=ACTION)
     await store.claim("held", owner="one", seconds=60)
     await store.advance(enabled(START))
+    await store.keep([entry(level=2)])
     await store.close()
     store = await SqliteStore.open(tmp_path / "state.db", clock)
+    assert await store.entries() == [entry(level=2)]
     assert (await store.claim("done", owner="two", seconds=60)).action == ACTION
     # Nobody alive holds it.
     assert (await store.claim("held", owner="two", seconds=60)).claim is Claim.GRANTED
@@ -485,6 +549,34 @@ async def test_a_file_of_a_newer_version(tmp_path: Path, clock: Clock) -> None:
         await SqliteStore.open(path, clock)
 
 
+async def test_a_file_of_the_version_before_windows(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "state.db"
+    store = await SqliteStore.open(path, clock)
+    await store.finish("a", owner="one", action=ACTION)
+    await store.close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TABLE entry")
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    store = await SqliteStore.open(path, clock)
+    await store.keep([entry()])
+    assert await store.entries() == [entry()]
+    assert (await store.claim("a", owner="two", seconds=60)).claim is Claim.DONE
+    await store.close()
+
+
+async def test_two_processes_share_what_was_noted(tmp_path: Path, clock: Clock) -> None:
+    """While a new process takes over from an old one; the higher level is everybody's."""
+    path = tmp_path / "state.db"
+    old, new = [await SqliteStore.open(path, clock) for _ in range(2)]
+    await old.keep([entry("a", level=2), entry("b")])
+    await new.keep([entry("a", level=1), entry("c")])
+    for store in (old, new):
+        found = [(one.event_id, one.level) for one in await store.entries()]
+        assert found == [("a", 2), ("b", UNJUDGED), ("c", UNJUDGED)]
+        await store.close()
+
+
 async def test_a_record_that_only_a_newer_version_can_read(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "state.db"
     store = await SqliteStore.open(path, clock)
@@ -507,6 +599,8 @@ async def test_a_store_that_is_closed(tmp_path: Path, clock: Clock) -> None:
         store.baseline(KEY),
         store.advance(enabled(START)),
         store.note_damage(KEY, START),
+        store.keep([entry()]),
+        store.entries(),
         store.check(),
         store.prune(START),
     ):

@@ -41,12 +41,12 @@ def test_it_prints_one_pattern_a_line() -> None:
 
 def test_a_detector_that_is_off_needs_no_events(tmp_path: Path) -> None:
     config = tmp_path / "settings.yaml"
-    config.write_text(MINIMAL + "detectors:\n  key_enabled: false\n", encoding="utf-8")
-    assert '"EnableKey"' in run().stdout
+    config.write_text(MINIMAL + "detectors:\n  guard_service_off: false\n", encoding="utf-8")
+    assert '"DisableMacie"' in run().stdout
     result = run("--config", str(config))
     assert result.exit_code == 0, result.output
     assert "ScheduleKeyDeletion" in result.stdout
-    assert '"EnableKey"' not in result.stdout
+    assert '"DisableMacie"' not in result.stdout
 
 
 def test_settings_that_are_wrong(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from monitor.detector import Base, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
 from monitor.detectors.key_restored import KeyEnabled
+from monitor.detectors.many_keys import ManyKeys, ManyKeysOptions
 from monitor.duplicates import Duplicates
 from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
 from monitor.event import Event
@@ -261,6 +262,26 @@ async def test_a_detector_that_breaks_neither_stops_the_repair_nor_loses_the_mes
     assert world.repaired == [KEY]
     assert await world.process(body()) is DONE
     assert world.repaired == [KEY]
+
+
+async def test_a_repair_goes_before_whatever_else_is_told_of_the_event() -> None:
+    carried_out = []
+    world = World()
+    # As the detectors are by name: one that only tells comes first.
+    many = ManyKeys(ManyKeysOptions(keys=2))
+    detectors: list[Any] = [many, KeyDisabled(NoOptions())]
+    world.pipeline.detection = Detection(detectors, world.metrics)
+    carry_out = world.pipeline.response.carry_out
+
+    async def noted(decision: Decision) -> Decision:
+        carried_out.append(decision.finding.detector)
+        return await carry_out(decision)
+
+    world.pipeline.response.carry_out = noted  # type: ignore[method-assign]
+    second = KEY.arn.replace("0001", "0002")
+    one = record(eventID="1", resources=[{"ARN": second}])
+    await world.process(batch(one, record(eventID="2")))
+    assert carried_out == ["key_disabled", "key_disabled", "many_keys"]
 
 
 async def test_the_same_event_by_another_road_is_a_duplicate() -> None:

@@ -1,0 +1,115 @@
+"""Calls that blind or cripple the daemon, and whether what they touch is ours.
+
+What each call means by itself is for its own detector to say; here it only matters that somebody
+blinded us about the time when a key was damaged. Parameters: aws-facts 7.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from monitor.detector import arn_of
+from monitor.event import Event
+from monitor.key import partition_of
+from monitor.knowledge import Watched
+
+Arn = Callable[[Event, dict[str, Any]], str]
+
+
+def named(service: str, member: str, kind: str = "") -> Arn:
+    """Reads a member that is an ARN, or a name in the caller's account and Region."""
+
+    def arn(event: Event, request: dict[str, Any]) -> str:
+        return arn_of(event, service, request.get(member), kind=kind)
+
+    return arn
+
+
+def rule(member: str) -> Arn:
+    """Reads the name of an EventBridge rule; without a bus it is on the default one."""
+
+    def arn(event: Event, request: dict[str, Any]) -> str:
+        bus = request.get("eventBusName")
+        # A bus may be named by its ARN: the rule's ARN holds its name only.
+        name = bus.rpartition("/")[2] if isinstance(bus, str) else ""
+        kind = f"rule/{name}/" if name not in {"", "default"} else "rule/"
+        return arn_of(event, "events", request.get(member), kind=kind)
+
+    return arn
+
+
+def queue(event: Event, request: dict[str, Any]) -> str:
+    """SQS names queues by URLs of several forms; account and name come last in all of them."""
+    url = request.get("queueUrl")
+    parts = url.rstrip("/").split("/") if isinstance(url, str) else []
+    if len(parts) < 2:
+        return ""
+    region = event.aws_region or ""
+    return f"arn:{partition_of(region)}:sqs:{region}:{parts[-2]}:{parts[-1]}"
+
+
+CALLS: dict[tuple[str, str], tuple[str, Arn]] = {
+    ("cloudtrail.amazonaws.com", "DeleteTrail"): ("trails", named("cloudtrail", "name", "trail/")),
+    ("cloudtrail.amazonaws.com", "PutEventSelectors"): (
+        "trails",
+        named("cloudtrail", "trailName", "trail/"),
+    ),
+    ("cloudtrail.amazonaws.com", "StopLogging"): ("trails", named("cloudtrail", "name", "trail/")),
+    ("events.amazonaws.com", "DeleteEventBus"): ("buses", named("events", "name", "event-bus/")),
+    ("events.amazonaws.com", "DeleteRule"): ("rules", rule("name")),
+    ("events.amazonaws.com", "DisableRule"): ("rules", rule("name")),
+    ("events.amazonaws.com", "RemoveTargets"): ("rules", rule("rule")),
+    ("sns.amazonaws.com", "DeleteTopic"): ("topics", named("sns", "topicArn")),
+    ("sns.amazonaws.com", "Unsubscribe"): ("subscriptions", named("sns", "subscriptionArn")),
+    ("sqs.amazonaws.com", "DeleteQueue"): ("queues", queue),
+    ("sqs.amazonaws.com", "PurgeQueue"): ("queues", queue),
+    ("sqs.amazonaws.com", "SetQueueAttributes"): ("queues", queue),
+}
+"""The calls, with what they touch (a field of `Watched`) and how to read its ARN."""
+ROLES = frozenset(
+    ("iam.amazonaws.com", name)
+    for name in (
+        "DeleteRole",
+        "DeleteRolePolicy",
+        "DetachRolePolicy",
+        "PutRolePermissionsBoundary",
+        "UpdateAssumeRolePolicy",
+    )
+)
+"""They cripple a role. Everyday calls: they count only for a role that is known to be ours."""
+RECORDERS = frozenset(
+    ("config.amazonaws.com", name)
+    for name in ("DeleteConfigurationRecorder", "StopConfigurationRecorder")
+)
+"""AWS Config is no eye of ours, but whoever stops it wants nobody to see."""
+
+
+def blinds(event: Event, watched: Watched) -> tuple[bool, str] | None:
+    """Whether it surely blinds us (else perhaps), and the ARN of what it touches; None: it does not.
+
+    A trail counts whoever it belongs to: to stop one is never routine.
+    """
+    call = (event.event_source, event.event_name)
+    request = event.request()
+    if call in ROLES:
+        role = own_role(event, request, watched)
+        return (True, role) if role else None
+    if call in RECORDERS:
+        return False, ""
+    if call not in CALLS:
+        return None
+    kind, read = CALLS[call]
+    arn = read(event, request)
+    ours = watched.ours(kind, arn)
+    if ours is False and kind != "trails":
+        return None
+    return (ours is True or (ours is None and kind == "trails"), arn)
+
+
+def own_role(event: Event, request: dict[str, Any], watched: Watched) -> str:
+    """The ARN of our role of that name; the call names no path (aws-facts 7.4)."""
+    name = request.get("roleName")
+    if not isinstance(name, str) or not name:
+        return ""
+    account = f":{event.recipient_account_id}:role/"
+    mine = (one for one in sorted(watched.roles) if account in one)
+    return next((one for one in mine if one.rpartition("/")[2] == name), "")
