@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from monitor.event_pattern import InvalidPatternError, parse
+from monitor.key import partition_of
 from monitor.looking import Look, OurQueue, Place, Step, bucket_arn
 from monitor.rule_sight import KMS, lost
 from monitor.trail_sight import sight
@@ -24,6 +25,7 @@ One that shows some of what matters and not the rest is for the detectors of the
 async def trails(look: Look, places: Sequence[Place]) -> dict[Place, bool | None]:
     """Whether some trail logs the KMS calls of each place; None where it cannot be told."""
     answers: dict[Place, bool | None] = {}
+    unread: list[Place] = []
     for place in places:
         account, region = place
         known: list[bool | None] = []
@@ -35,10 +37,13 @@ async def trails(look: Look, places: Sequence[Place]) -> dict[Place, bool | None
                 note_trail(look, account, trail)
                 known.append(await logs(look, client, trail["TrailARN"]))
         answers[place] = verdict(known, listed)
-        if listed.failed and look.finds.arns["trails"]:
-            # Else a trail there would count as somebody else's, only because others are known.
-            partition = next(iter(look.finds.arns["trails"])).split(":")[1]
-            look.finds.add("trails", f"arn:{partition}:cloudtrail:{region}:{account}:trail/*")
+        if listed.failed:
+            unread.append(place)
+    if look.finds.arns["trails"]:
+        # Else a trail there would count as somebody else's, only because others are known.
+        for account, region in unread:
+            whole = f"arn:{partition_of(region)}:cloudtrail:{region}:{account}:trail/*"
+            look.finds.add("trails", whole)
     return answers
 
 

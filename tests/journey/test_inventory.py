@@ -126,6 +126,12 @@ async def test_a_trail_that_does_not_log_and_a_rule_that_does_not_send(
     assert (await look(settings)).missing == {(ACCOUNT, REGION): ["trail", "rule"]}
 
 
+async def test_what_comes_in_log_files_needs_no_rule(simulator: Simulator, tmp_path: Path) -> None:
+    queues = [{"url": simulator.queue_url, "region": REGION, "priority": "bulk"}]
+    blind(simulator)
+    assert (await look(settings_for(simulator, tmp_path, queues=queues))).missing == {}
+
+
 @pytest.mark.parametrize(
     "selector",
     [

@@ -1,14 +1,19 @@
 """How the inventory reads what AWS answers: the parts of it that need no AWS."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.looking import Finds, Step, dead_letter_queue
-from monitor.looking_around import lets_through, verdict
+from monitor.aws import Aws
+from monitor.errors import Denied
+from monitor.looking import Finds, Look, Step, dead_letter_queue
+from monitor.looking_around import lets_through, trails, verdict
+from monitor.metrics import Metrics
 from tests.samples import ACCOUNT, KEY, OTHER_ACCOUNT, REGION
 
 HERE, THERE = (ACCOUNT, REGION), (OTHER_ACCOUNT, "us-east-1")
@@ -82,3 +87,60 @@ def test_finds_are_arns_and_keys_that_somebody_can_take_away() -> None:
         finds.add_key(HERE, name, "the queue")
     assert finds.watched().queues == {QUEUE}
     assert [name for _, name, _ in finds.encrypted] == [KEY.arn, "alias/queue"]
+
+
+class CloudTrail:
+    """One trail that logs everything, in a place that lets us look, or not."""
+
+    def __init__(self, account: str, region: str, *, denied: bool) -> None:
+        self.arn = f"arn:aws:cloudtrail:{region}:{account}:trail/main"
+        self.denied = denied
+
+    async def describe_trails(self) -> dict[str, Any]:
+        if self.denied:
+            raise Denied("cloudtrail:DescribeTrails: AccessDeniedException: no")
+        return {"trailList": [{"TrailARN": self.arn, "HomeRegion": REGION}]}
+
+    async def get_trail_status(self, Name: str) -> dict[str, Any]:  # noqa: N803
+        assert Name == self.arn
+        return {"IsLogging": True}
+
+    async def get_event_selectors(self, TrailName: str) -> dict[str, Any]:  # noqa: N803
+        assert TrailName == self.arn
+        return {"EventSelectors": [{"ReadWriteType": "All", "IncludeManagementEvents": True}]}
+
+
+class Trails(Aws):
+    def __init__(self, *denied: tuple[str, str]) -> None:
+        super().__init__(Metrics())
+        self.denied = denied
+
+    async def client(self, service: str, region: str, account: str = "") -> Any:
+        assert service == "cloudtrail"
+        return CloudTrail(account, region, denied=(account, region) in self.denied)
+
+
+@asynccontextmanager
+async def step(_: str) -> AsyncIterator[Step]:
+    taken = Step()
+    try:
+        yield taken
+    except Denied:
+        taken.failed = True
+
+
+@pytest.mark.parametrize("places", [[HERE, THERE], [THERE, HERE]])
+async def test_a_trail_where_we_may_not_look_counts_as_ours(places: list[tuple[str, str]]) -> None:
+    look = Look(Trails(THERE), step, Finds())
+    assert await trails(look, places) == {HERE: True, THERE: None}
+    watched = look.finds.watched()
+    assert watched.ours("trails", f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/main") is True
+    assert watched.ours("trails", f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/other") is False
+    far = f"arn:aws:cloudtrail:us-east-1:{OTHER_ACCOUNT}:trail/any"
+    assert watched.ours("trails", far) is True
+
+
+async def test_where_we_may_look_nowhere_nothing_is_known() -> None:
+    look = Look(Trails(HERE, THERE), step, Finds())
+    assert await trails(look, [HERE, THERE]) == {HERE: None, THERE: None}
+    assert look.finds.watched().ours("trails", "arn:aws:cloudtrail:x") is None
