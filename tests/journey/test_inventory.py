@@ -109,6 +109,9 @@ async def test_a_topic_that_wraps_events_is_known_with_its_subscription(
         queues=[{"url": url, "region": REGION}],
         sns_topics=[simulator.topic_arn],
     )
+    async with client(simulator, "sns") as sns:
+        dead = f"arn:aws:sqs:{REGION}:{ACCOUNT}:kms-monitor-dlq"  # is no queue that we read
+        await sns.subscribe(TopicArn=simulator.topic_arn, Protocol="sqs", Endpoint=dead)
     looked = await look(settings)
     (subscription,) = looked.watched.subscriptions
     assert subscription.startswith(f"{simulator.topic_arn}:")
@@ -163,6 +166,14 @@ async def test_what_is_denied_is_not_said_to_be_missing_and_leaves_the_rest(
     assert bool(looked.watched.trails) is (service != "cloudtrail")
     assert bool(looked.watched.rules) is (service != "events")
     assert looked.inventory.reported
+
+
+async def test_a_bus_that_we_may_not_see_may_lead_to_us(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    blind(simulator)
+    simulator.set_knob("deny", ("kms-monitor:events:ListEventBuses",))
+    assert (await look(settings_for(simulator, tmp_path))).missing == {}
 
 
 async def test_the_way_over_a_central_bus(simulator: Simulator, tmp_path: Path) -> None:
