@@ -15,6 +15,7 @@ from monitor.clock import Clock, SystemClock, iso
 from monitor.consumer import Consumer
 from monitor.errors import MonitorError, SettingsError
 from monitor.ledger import Store, StoreError
+from monitor.lookouts import Lookouts
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.policy import own_form
@@ -23,7 +24,6 @@ from monitor.settings import Settings
 from monitor.sources.sqs import SqsSource
 from monitor.stores.memory import MemoryStore
 from monitor.stores.sqlite import SqliteStore
-from monitor.sweep import FirstSight
 from monitor.windows import Windows
 
 STUCK = 300.0
@@ -114,7 +114,11 @@ class App:
             for name, responder in parts.responders.items():
                 self.problems[f"responder {name}"] = responder.problem
                 start(f"serve responder {name}", responder.serve())
-            await self.first_sight(aws, store, start)
+            lookouts = Lookouts(
+                settings, parts, aws=aws, store=store, clock=self.clock, metrics=self.metrics
+            )
+            self.problems |= dict(lookouts.problems())
+            await self.first_sight(lookouts, start)
             for queue in queues_of(settings):
                 source = SqsSource(queue, aws, self.clock, self.metrics)
                 consumer = Consumer(source, parts.pipeline, self.clock, self.metrics)
@@ -129,6 +133,8 @@ class App:
                 tasks.create_task(consumer.run(), name=f"consume {consumer.source.name}")
                 for consumer in self.consumers
             ]
+            for name, work in lookouts.looking_out():
+                start(name, work)
             self.trouble.pop("start")
             if when_up is not None:
                 when_up()
@@ -190,19 +196,13 @@ class App:
     # -- long-lived tasks
 
     async def first_sight(
-        self, aws: Aws, store: Store, start: Callable[[str, Coroutine[Any, Any, Any]], Any]
+        self, lookouts: Lookouts, start: Callable[[str, Coroutine[Any, Any, Any]], Any]
     ) -> None:
         """Look at all keys before the first event; a place that cannot be read does not block."""
-        sights = [
-            FirstSight(place, aws, store, self.clock, self.metrics)
-            for place in sorted(self.settings.places)
-        ]
-        for sight in sights:
-            place = f"{sight.account} {sight.region}"
-            self.problems[f"keys of {place}"] = sight.problem
-            start(f"look at the keys of {place}", sight.run())
+        for name, work in lookouts.sweeping():
+            start(name, work)
         until = self.clock.monotonic() + PATIENCE
-        while not all(sight.answered.is_set() for sight in sights):
+        while not all(sight.answered.is_set() for sight in lookouts.sweeps):
             if self.clock.monotonic() >= until or await self.stopped_within(0.02):
                 break
 

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from pydantic import BaseModel
 
-from monitor import plugins
+from monitor import canary, plugins
 from monitor.aws import Aws, Entry
 from monitor.books import Books
 from monitor.clock import Clock
@@ -82,7 +82,12 @@ def assemble(
     knowledge = know(settings)
     detectors = plugins.make_all(loaded.detectors, knowledge, broken)
     detection = Detection(
-        detectors.values(), metrics, knowledge, origins=plugins.origins(loaded.detectors)
+        detectors.values(),
+        metrics,
+        knowledge,
+        origins=plugins.origins(loaded.detectors),
+        # Canaries must be heard even if no detector asks for their call.
+        also=[canary.CALL] if settings.canary.keys else [],
     )
     trust = Trust(
         {queue.label: tuple(queue.senders) for queue in settings.queues},

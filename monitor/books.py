@@ -1,11 +1,12 @@
 """What the journey of a delivery leaves behind: counts, measures and log lines."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from monitor.decision import Decision, Reason, Verdict
 from monitor.delivery import Delivery, Disposition
+from monitor.detector import OWN
 from monitor.envelope import Opened
 from monitor.event import Event
 from monitor.metrics import OTHER, Metrics
@@ -18,6 +19,8 @@ class Books:
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
+        self.listeners: list[Callable[[Event, Delivery, Rules], None]] = []
+        """Are shown every event that somebody looks at: they wait for signs of life."""
         self.log = structlog.get_logger("pipeline")
 
     def ignored(self, delivery: Delivery, opened: Opened) -> None:
@@ -34,11 +37,13 @@ class Books:
             max(0.0, delivery.received_at - event.time)
         )
         place = (event.recipient_account_id or "", event.aws_region or "")
-        if place in rules.places:
+        if place in rules.places and event.event_source != OWN:
             self.metrics.last_event.labels(*place).set(delivery.received_at)
         if (event.version or (1, 0))[0] != 1:
             # AWS promises that only a new major version breaks readers: read it, but say so.
             self.log.warning("unknown major version", version=event.event_version)
+        for listen in self.listeners:
+            listen(event, delivery, rules)
 
     def duplicate(self, event: Event, delivery: Delivery) -> None:
         """An event that was judged before, or is being judged just now."""

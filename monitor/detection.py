@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 import structlog
 
-from monitor.detector import OWN, Detector
+from monitor.detector import OWN, Call, Detector
 from monitor.event import Event, Wanted
 from monitor.finding import Actor, Aspect, Finding, Kind, Severity
 from monitor.key import KeyRef, KeyState
@@ -38,8 +38,12 @@ class Detection:
         knowledge: Knowledge | None = None,
         *,
         origins: Mapping[str, str] | None = None,
+        also: Iterable[Call] = (),
     ) -> None:
-        """`origins`: whose each detector is, by its name, for the log."""
+        """`origins`: whose each detector is, by its name, for the log.
+
+        `also`: events that are wanted though no detector may ask for them.
+        """
         self.metrics = metrics
         self.origins = origins or {}
         self.knowledge = knowledge or Knowledge()
@@ -56,7 +60,7 @@ class Detection:
         self.by_failure = dict(by_failure)
         self.wanted = Wanted(
             # Our own events never come from outside: whoever sends one is not us.
-            frozenset(call for call in by_event if call[0] != OWN),
+            frozenset(call for call in (*by_event, *also) if call[0] != OWN),
             frozenset(by_failure),
         )
 

@@ -16,6 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 from monitor.decision import Outcome, Reason
 from monitor.delivery import Disposition
 from monitor.finding import Severity
+from monitor.key import KeyState
 
 OTHER: Final = "other"
 AGE_BUCKETS: Final = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
@@ -211,15 +212,57 @@ class Metrics:
         )
         self.keys_known = Gauge(
             p + "known_keys",
-            "Keys whose state was read at the start.",
+            "Customer managed keys at the last look at all of them.",
             ["account", "region"],
             registry=r,
         )
 
+        self.declare_own_finds(p)
         for reason in Reason:
             self.decisions.labels(reason.value)
         for state in ("active", "expired"):
             self.suppressions.labels(state)
+
+    def declare_own_finds(self, p: str) -> None:
+        """What the daemon finds by itself."""
+        r = self.registry
+        self.keys = Gauge(
+            p + "keys",
+            "Customer managed keys by their state at the last look at all of them.",
+            ["account", "region", "state"],
+            registry=r,
+        )
+        self.last_sweep = Gauge(
+            p + "last_sweep_timestamp_seconds",
+            "When all keys of this account and Region were last looked at.",
+            ["account", "region"],
+            registry=r,
+        )
+        self.sweep_seconds = Histogram(
+            p + "sweep_seconds",
+            "One look at all keys of an account and Region.",
+            ["account", "region"],
+            buckets=WORK_BUCKETS,
+            registry=r,
+        )
+        self.missed_by_stream = Counter(
+            p + "missed_by_stream",
+            "Keys that the sweep found worse than they should be, though no message told of it.",
+            ["account", "region"],
+            registry=r,
+        )
+        self.last_canary = Gauge(
+            p + "last_canary_timestamp_seconds",
+            "When the last canary of this account and Region came back.",
+            ["account", "region"],
+            registry=r,
+        )
+        self.canary_seconds = Histogram(
+            p + "canary_seconds",
+            "A canary's call -> its event received: the delay of the whole way.",
+            buckets=AGE_BUCKETS,
+            registry=r,
+        )
 
     def born(
         self,
@@ -253,3 +296,8 @@ class Metrics:
                 self.actions.labels(responder, outcome.value)
         for account, region in places or []:
             self.keys_known.labels(account, region)
+            self.last_sweep.labels(account, region)
+            self.sweep_seconds.labels(account, region)
+            self.missed_by_stream.labels(account, region)
+            for state in KeyState:
+                self.keys.labels(account, region, state.value)

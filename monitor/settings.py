@@ -8,13 +8,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from monitor.key import KeyRef, partition_of
+from monitor.key import partition_of
 from monitor.knowledge import Watched
 from monitor.logs import Format
 from monitor.policy import Mode
-from monitor.setting_types import AccountId
+from monitor.setting_types import AccountId, Model
+from monitor.settings_sight import CanarySettings, SweepSettings, WatchedSettings
 from monitor.suppression import Suppression
 
 REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
@@ -29,13 +30,6 @@ ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]+$"
 
 Region = Annotated[str, Field(pattern=REGION)]
 TopicArn = Annotated[str, Field(pattern=TOPIC_ARN)]
-
-
-Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]{0,20}:[a-z0-9-]+:[^\s]*$", max_length=2048)]
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Account(Model):
@@ -161,46 +155,6 @@ class LogSettings(Model):
     format: Format = Field("auto", description="auto: text on a terminal, JSON elsewhere.")
 
 
-class WatchedSettings(Model):
-    """What our sight and our rights rest on, beyond what the settings say elsewhere."""
-
-    discover: bool = Field(
-        default=True,
-        description="Whether the daemon looks for more of them at the start and every hour: the "
-        "trails, rules, dead-letter queues, roles and keys behind the queues.",
-    )
-    trails: list[Arn] = []
-    rules: list[Arn] = Field([], description="EventBridge rules that send events to the queues.")
-    buses: list[Arn] = Field([], description="Event buses that the rules stand on.")
-    queues: list[Arn] = Field([], description="Beyond `queues`: such as dead-letter queues.")
-    topics: list[Arn] = []
-    subscriptions: list[Arn] = []
-    roles: list[Arn] = Field([], description="Roles and users that the daemon is or assumes.")
-    policies: list[Arn] = Field([], description="Managed IAM policies of those roles.")
-    buckets: list[Arn] = Field([], description="Where trails put log files: arn:aws:s3:::NAME.")
-    log_groups: list[Arn] = []
-    tables: list[Arn] = []
-    deployments: list[Arn] = Field(
-        [], description="What the daemon runs in: stacks, functions, services, instances."
-    )
-    keys: dict[Arn, str] = Field(
-        {}, description="Keys that encrypt any of these, and what each one encrypts."
-    )
-
-    @model_validator(mode="after")
-    def keys_are_keys(self) -> "WatchedSettings":
-        if wrong := [arn for arn in self.keys if KeyRef.parse(arn) is None]:
-            raise ValueError(f"keys: {wrong[0]} is not the ARN of a KMS key")
-        return self
-
-    def known(self) -> Watched:
-        lists = self.model_dump(exclude={"discover", "keys"})
-        return Watched(
-            **{name: frozenset(arns) for name, arns in lists.items()},
-            keys={key: text for arn, text in self.keys.items() if (key := KeyRef.parse(arn))},
-        )
-
-
 def nothing_means_defaults(value: Any) -> Any:
     """`key_disabled:` with nothing behind it is None in YAML, and means: with its defaults."""
     if isinstance(value, dict):
@@ -259,6 +213,15 @@ class Settings(Model):
         "grant gives to them is given to no stranger.",
     )
     watched: WatchedSettings = WatchedSettings()
+    sweep: SweepSettings = SweepSettings()
+    canary: CanarySettings = CanarySettings()
+    silence_minutes: float = Field(
+        default=0,
+        ge=0,
+        le=10_080,
+        description="After which it is told that no event at all came from a guarded account and "
+        "Region, and once more after four times as long. 0: never.",
+    )
     sns_topics: list[TopicArn] = Field(
         [],
         description="Topics that may wrap events for the queues. Messages that any other topic "
@@ -296,6 +259,13 @@ class Settings(Model):
     def somebody_looks(self) -> "Settings":
         if not self.default_detectors and all(one is False for one in self.detectors.values()):
             raise ValueError("detectors: at least one must be named without default_detectors")
+        return self
+
+    @model_validator(mode="after")
+    def canaries_are_guarded(self) -> "Settings":
+        for key in self.canary.refs:
+            if (key.account, key.region) not in self.places:
+                raise ValueError(f"canary.keys: {key} is in no account and Region of `accounts`")
         return self
 
     @property

@@ -1,42 +1,98 @@
 """Asking KMS how every key is, instead of waiting to be told.
 
-At the start the daemon looks at all customer managed keys of the allowed places, so that it knows
-which ones had been disabled on purpose. A place that cannot be read is reported and tried again;
-it does not hold up the others.
+At the start, and then again and again, the daemon looks at all customer managed keys of the allowed
+places. The first look teaches it how they should be; every later one finds what no message told.
+Keys that are not as they should be, that are about to be deleted, or whose material is about to
+expire, become events of our own and go the road of all events.
+
+A place that cannot be read is reported and tried again; it does not hold up the others.
 """
 
 import asyncio
 import math
+from collections import Counter
+from collections.abc import Callable
 
+import msgspec
 import structlog
+from msgspec.structs import replace
 
 from monitor.aws import Aws
 from monitor.backoff import Backoff
 from monitor.clock import Clock
 from monitor.errors import Denied, MonitorError, NotWorthRetrying
-from monitor.key import KeyRef
+from monitor.event import Event
+from monitor.key import KeyRef, KeySnapshot, KeyState
+from monitor.knowledge import Knowledge
 from monitor.ledger import Baseline, Origin, Store, StoreError
 from monitor.metrics import Metrics
+from monitor.own_event import own_event
 from monitor.repair.baseline import worth_keeping
 from monitor.repair.live import LiveKeys
+from monitor.repair.plan import plan
 
 AT_ONCE = 20
 """DescribeKey calls in flight for one place; its quota is 2,000 a second (aws-facts 3.7)."""
+PEEK_SECONDS = 60.0
+"""Between two looks at the keys that need attention."""
+SOON = 31 * 86400
+"""Seconds. What is farther off than the longest waiting period is no news yet."""
+WORSE, FOUND, ENDING = "KeySeenWorse", "KeySeenBad", "KeySeenEnding"
+"""The events: worse than it should be, bad when first seen, and soon to end."""
+FOUND_BAD = frozenset(
+    {
+        KeyState.PENDING_DELETION,
+        KeyState.PENDING_REPLICA_DELETION,
+        KeyState.PENDING_IMPORT,
+        KeyState.UNAVAILABLE,
+    }
+)
+"""In which a key cannot be used, or soon no more, and which no baseline can be."""
+CALLS_FOR_THE_REST = 5
+"""What `LiveKeys.read_whole` makes for one key."""
 
 
-class FirstSight:
-    """The first look at every key of one account and Region."""
+class Pace(msgspec.Struct, frozen=True):
+    """How often the sweep looks, and how patient it is. Seconds; see `SweepSettings`."""
+
+    every: float = 3600.0
+    grace: float = 300.0
+    calls_per_second: float = 20.0
+
+
+class Sweep:
+    """The looks at every key of one account and Region. `tell` takes the events."""
 
     def __init__(
-        self, place: tuple[str, str], aws: Aws, store: Store, clock: Clock, metrics: Metrics
+        self,
+        place: tuple[str, str],
+        aws: Aws,
+        store: Store,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        knowledge: Knowledge | None = None,
+        tell: Callable[[Event], bool] = lambda _: True,
+        pace: Pace | None = None,
     ) -> None:
-        self.account, self.region = place
+        self.place = self.account, self.region = place
         self.aws = aws
         self.store = store
+        self.clock = clock
         self.metrics = metrics
+        self.knowledge = knowledge or Knowledge()
+        self.tell = tell
+        self.pace = pace or Pace()
         self.keys = LiveKeys(aws, clock)
+        self.met: dict[KeyRef, KeyState] = {}
+        """Every key that this process has seen, and how it was at the last look."""
+        self.attention: dict[KeyRef, tuple[KeyState, float]] = {}
+        """Keys to look at more often: in which state each is, and since when (epoch seconds)."""
+        self.unread: asyncio.Queue[KeySnapshot] = asyncio.Queue()
+        """Keys of which so far only the state is known."""
         self.unreadable: list[KeyRef] = []
-        self.seen = asyncio.Event()
+        self.reported: set[str] = set()
+        self.looks = 0
         self.answered = asyncio.Event()
         """Set once it was seen, or once AWS has said no for good: nobody need wait any more."""
         self.trouble: str | None = "not looked at yet"
@@ -46,11 +102,13 @@ class FirstSight:
         return self.trouble
 
     async def run(self) -> None:
-        """Look until it has succeeded once."""
+        """Look at all keys, and in between at those that need attention; for ever."""
         backoff = Backoff()
-        while not self.seen.is_set():
+        while True:
+            began = self.clock.monotonic()
             try:
-                count = await self.look()
+                with self.metrics.sweep_seconds.labels(*self.place).time():
+                    count = await self.look()
             except (MonitorError, StoreError) as error:
                 if str(error) != self.trouble:
                     self.log.error("keys cannot be read", problem=str(error))
@@ -58,41 +116,151 @@ class FirstSight:
                 if isinstance(error, NotWorthRetrying):
                     self.answered.set()
                 await asyncio.sleep(backoff.next())
-            else:
-                self.log.info("keys read", count=count)
-                self.metrics.keys_known.labels(self.account, self.region).set(count)
-                self.trouble = None
-                self.seen.set()
-                self.answered.set()
+                continue
+            backoff.reset()
+            self.trouble = None
+            self.answered.set()
+            self.metrics.last_sweep.labels(*self.place).set(self.clock.now())
+            self.log.info("keys read", count=count)
+            while (left := began + self.pace.every - self.clock.monotonic()) > 0:
+                await asyncio.sleep(min(left, PEEK_SECONDS) if self.attention else left)
+                if self.attention and left > PEEK_SECONDS:
+                    await self.peek()
 
     async def look(self) -> int:
-        """Note the state of every customer managed key. How many there are."""
+        """Look at every customer managed key, listed or known. How many there are."""
         client = await self.aws.kms(self.account, self.region)
         limit = asyncio.Semaphore(AT_ONCE)
         count = 0
+        listed: set[KeyRef] = set()
         self.unreadable.clear()
         async with self.aws.calling("kms", "ListKeys"):
             async for page in client.get_paginator("list_keys").paginate():
-                found = [KeyRef.parse(entry["KeyArn"]) for entry in page["Keys"]]
-                noted = await asyncio.gather(*(self.note(key, limit) for key in found if key))
-                count += sum(noted)
+                found = [key for entry in page["Keys"] if (key := KeyRef.parse(entry["KeyArn"]))]
+                listed.update(found)
+                count += sum(await asyncio.gather(*(self.note(key, limit) for key in found)))
+        # A key that is gone is listed no more.
+        await asyncio.gather(*(self.note(key, limit) for key in self.met.keys() - listed))
         if self.unreadable and not count:
             raise Denied(f"none of the keys can be read, such as {self.unreadable[0]}")
+        self.looks += 1
+        self.metrics.keys_known.labels(*self.place).set(count)
+        states = Counter(self.met.values())
+        for state in KeyState:
+            self.metrics.keys.labels(*self.place, state.value).set(states[state])
         return count
 
+    async def peek(self) -> None:
+        """Look again at the keys that need attention."""
+        limit = asyncio.Semaphore(AT_ONCE)
+        try:
+            await asyncio.gather(*(self.note(key, limit) for key in list(self.attention)))
+        except (MonitorError, StoreError) as error:
+            self.log.warning("keys cannot be looked at again", problem=str(error))
+
     async def note(self, key: KeyRef, limit: asyncio.Semaphore) -> bool:
+        """Look at one key. False where it is not ours to look at."""
         async with limit:
             try:
                 live = await self.keys.read(key)
             except NotWorthRetrying as error:
                 # One key whose policy shuts us out must not keep us from knowing all the others.
-                self.log.error("key cannot be read", key=key.arn, problem=str(error))
+                self.report(f"key cannot be read {key.arn}", key=key.arn, problem=str(error))
                 self.unreadable.append(key)
                 return False
-        if not live.customer_managed:
-            return False
-        if worth_keeping(live.state):
-            # Whole seconds, as events have: one later in this second must count as later.
-            seen_at = math.floor(live.as_of)
-            await self.store.advance(Baseline(key, live.state, seen_at, Origin.SEEN))
-        return True
+            if not live.customer_managed:
+                return False
+            known = await self.store.baseline(key)
+            if known is None and worth_keeping(live.state):
+                # Whole seconds, as events have: one later in this second must count as later.
+                seen_at = math.floor(live.as_of)
+                known = Baseline(key, live.state, seen_at, Origin.SEEN)
+                await self.store.advance(known)
+        gone, expected = live.state is KeyState.GONE, known.state if known else None
+        if gone and expected is None:
+            return False  # so new that KMS does not know it everywhere yet
+        self.learn(live, expected)
+        self.met[key] = live.state
+        over = self.consider(live, expected)
+        if gone and over:
+            del self.met[key]
+            self.attention.pop(key, None)
+        return not gone
+
+    # -- how keys should be
+
+    def learn(self, live: KeySnapshot, expected: KeyState | None) -> None:
+        """Learn a key that nobody knows yet; what is known already stays as it is."""
+        if self.knowledge.key(live.key) is None and live.state is not KeyState.GONE:
+            # A key that was bad when first seen should be better: what is not known is Enabled.
+            self.knowledge.learn(replace(live, state=expected or KeyState.ENABLED))
+            self.unread.put_nowait(live)
+
+    async def read_the_rest(self) -> None:
+        """Policy, rotation, aliases, tags and grants of new keys, without haste; for ever."""
+        while True:
+            live = await self.unread.get()
+            whole, problems = await self.keys.read_whole(live)
+            for call, problem in problems.items():
+                self.report(call, call=call, key=live.key.arn, problem=problem)
+            known = self.knowledge.key(live.key)
+            # Who learned better in the meantime knows better.
+            if known is not None and known.as_of == live.as_of:
+                self.knowledge.learn(replace(whole, state=known.state))
+            await asyncio.sleep(CALLS_FOR_THE_REST / self.pace.calls_per_second)
+
+    def report(self, what: str, **about: str) -> None:
+        """Say once what cannot be read; every look would say it again."""
+        if what not in self.reported:
+            self.reported.add(what)
+            self.log.error("part of the keys cannot be read", **about)
+
+    # -- keys that are not as they should be
+
+    def consider(self, live: KeySnapshot, expected: KeyState | None) -> bool:
+        """Make an event of a key that needs one, and look at it more often if it needs that.
+
+        Whether there is nothing more to find out about the state that it is in.
+        """
+        now, key = self.clock.now(), live.key
+        worse = expected is not None and is_worse(live, expected)
+        if not worse and live.state is not KeyState.PENDING_DELETION:
+            self.attention.pop(key, None)
+        elif key not in self.attention or self.attention[key][0] is not live.state:
+            self.attention[key] = (live.state, now)
+        since = self.attention[key][1] if key in self.attention else now
+        # The normal stream has its time: a message is only minutes behind its call.
+        overdue = worse and now - since >= self.pace.grace
+        about = {
+            "keyId": key.arn,
+            "state": live.state.value,
+            "expected": expected.value if expected else None,
+            "deletionDate": live.deletion_date,
+            "validTo": live.valid_to,
+            "worseSince": math.floor(since) if worse else None,
+            "firstLook": self.looks == 0,
+        }
+
+        def tell(name: str, *same: object) -> bool:
+            return self.tell(own_event(name, self.place, now, about, same=(key.arn, *same)))
+
+        if overdue and tell(WORSE, live.state, live.deletion_date, math.floor(since)):
+            self.metrics.missed_by_stream.labels(*self.place).inc()
+        if expected is None and live.state in FOUND_BAD:
+            tell(FOUND, live.state, live.deletion_date)
+        for end in (live.deletion_date, live.valid_to):
+            if end is not None and end - now < SOON:
+                tell(ENDING, live.state, end, countdown(end - now))
+        return overdue or not worse
+
+
+def is_worse(live: KeySnapshot, expected: KeyState) -> bool:
+    """Whether somebody has to do something, be it only to be told that nothing can be done."""
+    steps = plan(live, expected)
+    return bool(steps.calls or steps.impossible)
+
+
+def countdown(left: float) -> str:
+    """What is left, as finely as anybody wants to hear about it: days, at the end hours."""
+    days, hours = left // 86400, left // 3600
+    return f"{days:.0f} d" if days >= 4 else f"{hours:.0f} h"

@@ -1,27 +1,34 @@
 """Keys as they are: reading and writing KMS. The only place that does either."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import stamina
+from msgspec.structs import replace
 
 from monitor.aws import Aws
 from monitor.clock import Clock
 from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
 from monitor.event import read_record
 from monitor.finding import Actor, Finding
-from monitor.key import KeyRef, KeySnapshot, KeyState
+from monitor.key import Grant, KeyRef, KeySnapshot, KeyState
 from monitor.repair.plan import Call, plan
 
 if TYPE_CHECKING:
     from types_aiobotocore_kms.type_defs import KeyMetadataTypeDef
 
+T = TypeVar("T")
+
 NOT_FOUND = "NotFoundException"
 INVALID_STATE = "KMSInvalidStateException"
+UNSUPPORTED = "UnsupportedOperationException"
 POLL_FIRST, POLL_LONGEST = 0.05, 2.0
 """Seconds. A read-back usually succeeds at once; DescribeKey allows 2,000 calls a second."""
+MOST_GRANTS = 1000
+"""A key may have 50,000 (aws-facts 3.7). With more than this they count as not read."""
 
 
 def patiently() -> AsyncIterator[stamina.Attempt]:
@@ -63,6 +70,73 @@ class LiveKeys:
                 return KeySnapshot(key, KeyState.GONE, self.clock.now())
             raise
         raise AssertionError("unreachable: the last attempt raises")
+
+    async def read_whole(self, live: KeySnapshot) -> tuple[KeySnapshot, dict[str, str]]:
+        """The key with all that DescribeKey does not show, and what could not be read, and why.
+
+        Each part is a call that may be denied, or that a key of this kind does not have: such a
+        part stays None. Five calls; the least quota is ListGrants' 100 a second (aws-facts 3.7).
+        """
+        key, problems = live.key, dict[str, str]()
+
+        async def part(call: str, reading: Awaitable[T]) -> T | None:
+            try:
+                return await reading
+            except (NotWorthRetrying, WorthRetrying) as error:
+                if getattr(error, "code", "") != UNSUPPORTED:
+                    problems[call] = str(error)
+                return None
+
+        whole = replace(
+            live,
+            policy=await part("GetKeyPolicy", self._policy(key)),
+            rotation_days=await part("GetKeyRotationStatus", self._rotation(key)),
+            aliases=await part("ListAliases", self._aliases(key)),
+            tags=await part("ListResourceTags", self._tags(key)),
+            grants=await part("ListGrants", self._grants(key)),
+        )
+        return whole, problems
+
+    async def _policy(self, key: KeyRef) -> str | None:
+        client = await self.aws.kms(key.account, key.region)
+        async with self.aws.calling("kms", "GetKeyPolicy"):
+            answer = await client.get_key_policy(KeyId=key.arn, PolicyName="default")
+        try:
+            return canonical(json.loads(answer["Policy"]))
+        except (ValueError, RecursionError):
+            return None
+
+    async def _rotation(self, key: KeyRef) -> int:
+        client = await self.aws.kms(key.account, key.region)
+        async with self.aws.calling("kms", "GetKeyRotationStatus"):
+            answer = await client.get_key_rotation_status(KeyId=key.arn)
+        return answer.get("RotationPeriodInDays", 365) if answer["KeyRotationEnabled"] else 0
+
+    async def _aliases(self, key: KeyRef) -> tuple[str, ...]:
+        client = await self.aws.kms(key.account, key.region)
+        found: list[str] = []
+        async with self.aws.calling("kms", "ListAliases"):
+            async for page in client.get_paginator("list_aliases").paginate(KeyId=key.arn):
+                found += [one["AliasName"] for one in page["Aliases"]]
+        return tuple(sorted(found))
+
+    async def _tags(self, key: KeyRef) -> dict[str, str]:
+        client = await self.aws.kms(key.account, key.region)
+        found: dict[str, str] = {}
+        async with self.aws.calling("kms", "ListResourceTags"):
+            async for page in client.get_paginator("list_resource_tags").paginate(KeyId=key.arn):
+                found |= {one["TagKey"]: one["TagValue"] for one in page["Tags"]}
+        return found
+
+    async def _grants(self, key: KeyRef) -> tuple[Grant, ...] | None:
+        client = await self.aws.kms(key.account, key.region)
+        found: list[Grant] = []
+        async with self.aws.calling("kms", "ListGrants"):
+            async for page in client.get_paginator("list_grants").paginate(KeyId=key.arn):
+                found += [grant(one) for one in page["Grants"]]
+                if len(found) > MOST_GRANTS:
+                    return None
+        return tuple(sorted(found, key=lambda one: one.grant_id))
 
     async def send(self, call: Call, key: KeyRef) -> None:
         """Make one writing call. Sent twice it does no harm: see the key-state table."""
@@ -142,6 +216,10 @@ def snapshot(key: KeyRef, metadata: "KeyMetadataTypeDef", now: float) -> KeySnap
         raise NotWorthRetrying(
             f"the key is {metadata['KeyState']}, a state unknown to us"
         ) from error
+    expires = metadata.get("ValidTo")
+    regions = metadata.get("MultiRegionConfiguration") or {}
+    primary = regions.get("PrimaryKey") or {}
+    replicas = (KeyRef.parse(one.get("Arn", "")) for one in regions.get("ReplicaKeys") or ())
     return KeySnapshot(
         key=key,
         state=state,
@@ -150,4 +228,26 @@ def snapshot(key: KeyRef, metadata: "KeyMetadataTypeDef", now: float) -> KeySnap
         origin=metadata.get("Origin", "AWS_KMS"),
         multi_region=metadata.get("MultiRegion", False),
         deletion_date=date.timestamp() if date else None,
+        description=metadata.get("Description", ""),
+        valid_to=expires.timestamp() if expires else None,
+        primary=KeyRef.parse(primary.get("Arn", "")),
+        replicas=tuple(sorted(one for one in replicas if one)),
+        custom_key_store=metadata.get("CustomKeyStoreId", ""),
     )
+
+
+def grant(entry: Any) -> Grant:
+    """One entry of ListGrants."""
+    return Grant(
+        grant_id=entry["GrantId"],
+        grantee=entry.get("GranteePrincipal", ""),
+        retiring=entry.get("RetiringPrincipal", ""),
+        operations=tuple(sorted(entry.get("Operations") or ())),
+        name=entry.get("Name", ""),
+        constraints=entry.get("Constraints") or {},
+    )
+
+
+def canonical(document: Any) -> str:
+    """JSON that is the same for the same document: members sorted, no blanks."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))

@@ -39,7 +39,7 @@ from monitor.responders.restore_key import RestoreKey, RestoreOptions
 from monitor.response import Response
 from monitor.simulator.server import Simulator
 from monitor.stores.memory import MemoryStore
-from monitor.sweep import FirstSight
+from monitor.sweep import Sweep
 from tests.journey.conftest import ACCOUNT, REGION, wrap
 
 
@@ -75,7 +75,7 @@ class World:
         self.clock.ahead += 10
         metrics, store = Metrics(), MemoryStore(self.clock)
         # Of this key alone: the keys of all examples before are still there.
-        sight = FirstSight((ACCOUNT, REGION), aws, store, self.clock, metrics)
+        sight = Sweep((ACCOUNT, REGION), aws, store, self.clock, metrics)
         key = KeyRef.parse(self.arn)
         assert key is not None
         await sight.note(key, asyncio.Semaphore())

@@ -24,6 +24,7 @@ from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
 from monitor.event import Event
 from monitor.ledger import Claim
 from monitor.metrics import Metrics
+from monitor.own_event import own_event
 from monitor.pipeline import Pipeline
 from monitor.policy import Mode, Rules
 from monitor.response import Response
@@ -376,3 +377,25 @@ async def test_odd_versions_and_clocks_are_handled_all_the_same(changes: dict[st
     assert await world.process(json.dumps(envelope(record(**changes)))) is DONE
     assert world.repaired == [KEY]
     assert (world.sample("event_age_seconds_sum") or 0) >= 0
+
+
+async def test_listeners_hear_every_event_once_and_our_own_are_no_sign_of_life() -> None:
+    world = World()
+    heard: list[str] = []
+    world.pipeline.books.listeners.append(lambda event, *_: heard.append(event.event_name))
+    for _ in range(2):
+        await world.process(body())
+    own = own_event("KeySeenBad", (ACCOUNT, REGION), EPOCH + 99, {}, same=(1,))
+    await world.pipeline.judge(own, Delivery("2", "", "sweep", received_at=EPOCH + 99))
+    assert heard == ["DisableKey", "KeySeenBad"]
+    value = world.metrics.registry.get_sample_value(
+        "kms_monitor_last_event_timestamp_seconds", {"account": ACCOUNT, "region": REGION}
+    )
+    assert value == EPOCH + 3
+
+
+def test_an_event_can_be_wanted_though_no_detector_asks_for_it() -> None:
+    call = ("kms.amazonaws.com", "EnableKey")
+    detection = Detection([], Metrics(), also=[call, ("kms-monitor", "KeySeenBad")])
+    assert detection.wanted.calls == {call}
+    assert detection.inspect(event(eventName="EnableKey")).findings == ()

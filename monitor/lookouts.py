@@ -1,0 +1,130 @@
+"""The loops that find things out by themselves, put together from the settings.
+
+Sweep, canaries, silence and inventory. What they find becomes events of our own, which the pipeline
+judges as it does those from the queues. Nothing here waits or runs.
+"""
+
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+from monitor import canary, sweep
+from monitor.assembly import Parts, queues_of
+from monitor.aws import Aws
+from monitor.canary import Canary
+from monitor.clock import Clock
+from monitor.inventory import Inventory
+from monitor.ledger import Store
+from monitor.looking import OurQueue
+from monitor.metrics import Metrics
+from monitor.own_road import OwnRoad
+from monitor.settings import Settings
+from monitor.silence import Silence
+from monitor.sweep import Sweep
+
+Tasks = Iterator[tuple[str, Coroutine[Any, Any, Any]]]
+"""What is to be run, and a name for each that reads as a sentence."""
+
+
+class Lookouts:
+    """All of them. The app runs `sweeping` before the queues and `looking_out` beside them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        parts: Parts,
+        *,
+        aws: Aws,
+        store: Store,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self.settings = settings
+        self.roads = {
+            name: OwnRoad(parts.pipeline, clock, name)
+            for name in ("sweep", "canary", "silence", "inventory")
+        }
+        pace = settings.sweep
+        self.sweeps = [
+            Sweep(
+                place,
+                aws,
+                store,
+                clock,
+                metrics,
+                knowledge=parts.knowledge,
+                tell=self.roads["sweep"].take,
+                pace=sweep.Pace(
+                    pace.every_minutes * 60, pace.grace_minutes * 60, pace.calls_per_second
+                ),
+            )
+            for place in sorted(settings.places)
+        ]
+        self.canaries = [
+            Canary(
+                key,
+                aws,
+                clock,
+                metrics,
+                tell=self.roads["canary"].take,
+                pace=canary.Pace(settings.canary.every_seconds, settings.canary.late_seconds),
+            )
+            for key in settings.canary.refs
+        ]
+        self.silence = Silence(
+            settings.places,
+            clock,
+            seconds=settings.silence_minutes * 60,
+            tell=self.roads["silence"].take,
+        )
+        self.inventory = Inventory(
+            aws,
+            clock,
+            parts.knowledge,
+            places=settings.places,
+            queues=our_queues(settings),
+            topics=settings.sns_topics,
+            told_by=told_by(settings),
+            tell=self.roads["inventory"].take,
+        )
+        listeners = parts.pipeline.books.listeners
+        listeners += [one.heard for one in self.canaries]
+        if settings.silence_minutes:
+            listeners.append(self.silence.heard)
+        for key in settings.canary.refs:
+            metrics.last_canary.labels(key.account, key.region)
+
+    def sweeping(self) -> Tasks:
+        for one in self.sweeps:
+            place = f"{one.account} {one.region}"
+            yield f"look at the keys of {place}", one.run()
+            yield f"learn all about the keys of {place}", one.read_the_rest()
+
+    def looking_out(self) -> Tasks:
+        for name, road in self.roads.items():
+            yield f"judge what the {name} finds", road.run()
+        for one in self.canaries:
+            yield f"send canaries with {one.key}", one.run()
+        if self.settings.silence_minutes:
+            yield "notice where nothing comes from", self.silence.run()
+        if self.settings.watched.discover:
+            yield "find out what our sight rests on", self.inventory.run()
+
+    def problems(self) -> Iterator[tuple[str, Callable[[], str | None]]]:
+        """For `/readyz`."""
+        for one in self.sweeps:
+            yield f"keys of {one.account} {one.region}", one.problem
+        for bird in self.canaries:
+            yield f"canary {bird.key}", bird.problem
+
+
+def our_queues(settings: Settings) -> list[OurQueue]:
+    return [
+        OurQueue(given.arn, queue.url, queue.region, queue.name, queue.entry, queue.bulk)
+        for given, queue in zip(settings.queues, queues_of(settings), strict=True)
+    ]
+
+
+def told_by(settings: Settings) -> list[str]:
+    """The topic that people are told by. Options of plugins are only known to the plugins."""
+    topic = settings.responders.get("sns", {}).get("topic_arn")
+    return [topic] if isinstance(topic, str) else []
