@@ -4,6 +4,9 @@ A pattern may have 2,048 characters (EventBridge quotas), so there are as many a
 a rule of its own. The calls of a service stand together with its eventSource, for Lambda has a
 DeleteAlias too, and calls that only read stand in patterns of their own: only their rules need the
 state ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS, which lets much more through (aws-facts 4.1).
+
+What is done to rules stands in two patterns: EventBridge goes by a rule's state when the event arrives,
+so a rule that was just disabled cannot tell of it, and another must.
 """
 
 import json
@@ -20,6 +23,7 @@ from monitor.rule_sight import KMS, bridge_source, native, only_reads
 
 NETWORK = "AWS Network Activity Event via CloudTrail"
 """A VPC endpoint's own record of a call, which no detector looks at."""
+RULES = "events.amazonaws.com"
 GLOBAL = frozenset({"account.amazonaws.com", "iam.amazonaws.com", "organizations.amazonaws.com"})
 """Services whose events are in us-east-1 only (in the partition `aws`)."""
 
@@ -51,16 +55,30 @@ def write_patterns(wanted: Wanted) -> list[str]:
 
 def rule_patterns(wanted: Wanted) -> list[RulePattern]:
     """Patterns that together match what is wanted and nothing else; those that read come last."""
-    found: list[RulePattern] = []
-    for alike in runs(sorted(entries(wanted))):
-        held: list[Entry] = []
-        for entry in alike:
-            if held and len(render([*held, entry])) > MAX_PATTERN_CHARACTERS:
-                found.append(finished(held))
-                held = []
-            held.append(entry)
-        found.append(finished(held))
-    return found
+    packed = [held for alike in runs(sorted(entries(wanted))) for held in pack(alike)]
+    return [finished(held) for held in with_witness(packed)]
+
+
+def pack(alike: list[Entry]) -> Iterator[list[Entry]]:
+    """As many into each pattern as its length allows."""
+    held: list[Entry] = []
+    for entry in alike:
+        if held and len(render([*held, entry])) > MAX_PATTERN_CHARACTERS:
+            yield held
+            held = []
+        held.append(entry)
+    yield held
+
+
+def with_witness(packed: list[list[Entry]]) -> list[list[Entry]]:
+    """Calls on rules once more, where there is room beside none of them, or in a pattern of their own."""
+    calls = [one for held in packed for one in held if one.source == RULES]
+    plain = [held for held in packed if not any(held[0].later[:2])]
+    for held in reversed(plain):
+        together = sorted([*held, *calls])
+        if not set(held) & set(calls) and len(render(together)) <= MAX_PATTERN_CHARACTERS:
+            return [together if one is held else one for one in packed]
+    return [*plain, calls, *packed[len(plain) :]] if calls else packed
 
 
 def entries(wanted: Wanted) -> Iterator[Entry]:

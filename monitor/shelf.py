@@ -46,7 +46,10 @@ class Shelf:
         self.sources: dict[str, dict[str, Source]] = {}
         self.clashes: dict[tuple[str, str], PluginError] = {}
         for kind, group in GROUPS.items():
-            found = [from_entry_point(kind, point) for point in points(group, tuple(sys.path))]
+            found = [
+                Source(kind, point.name, origin, origin == OURS, point.load)
+                for point, origin in points(group, tuple(sys.path))
+            ]
             found += [
                 Source(kind, one.name, one.file, built_in=False, get=partial(same, one.plugin))
                 for one in local
@@ -112,14 +115,15 @@ class Shelf:
 
 
 @lru_cache(maxsize=8)
-def points(group: str, _path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Entry points of a group, all of one name included; looked up again when the path changes."""
-    return tuple(entry_points(group=group))
+def points(group: str, _path: tuple[str, ...]) -> tuple[tuple[EntryPoint, str], ...]:
+    """Entry points of a group, all of one name included; looked up again when the path changes.
 
-
-def from_entry_point(kind: str, point: EntryPoint) -> Source:
-    origin = point.dist.name if point.dist else "an unknown distribution"
-    return Source(kind, point.name, origin, origin == OURS, point.load)
+    With each its distribution's name, for which a file is read anew whenever it is asked for.
+    """
+    return tuple(
+        (point, point.dist.name if point.dist else "an unknown distribution")
+        for point in entry_points(group=group)
+    )
 
 
 def same(plugin: Any) -> Any:

@@ -36,11 +36,16 @@ class Person:
 @pytest.fixture
 async def simulator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Simulator]:
     async with Simulator(seed=1) as simulator:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", simulator.endpoint_url)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "kms-monitor")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+        lead_to(simulator, monkeypatch)
         yield simulator
+
+
+def lead_to(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on whoever asks AWS asks this one, as the daemon's user."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", simulator.endpoint_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "kms-monitor")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
 
 
 @pytest.fixture
