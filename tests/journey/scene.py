@@ -13,8 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from botocore.exceptions import ClientError
 from structlog.testing import capture_logs
 
 from monitor.app import App
@@ -29,7 +31,8 @@ from tests.journey.conftest import ACCOUNT, REGION, daemon, settings_for, until
 
 OUTSIDER = "arn:aws:iam::999988887777:root"
 DAEMON = f"arn:aws:iam::{ACCOUNT}:user/kms-monitor"
-SERVICES = ("kms", "cloudtrail", "events", "sqs", "sns", "iam", "s3")
+SESSION: Any = get_session()
+"""One for all: it keeps the models of the services, which are large."""
 
 Told = Counter[tuple[str, str]]
 """How often each detector told of each severity."""
@@ -65,11 +68,11 @@ class Scene:
                     found[one.labels["detector"], one.labels["severity"]] = int(one.value)
         return found
 
-    async def attack(self, what: str, play: Play, **expected: str) -> None:
-        """Play it; each detector must tell of it, with that severity, in a log line as well."""
+    async def attack(self, call: Awaitable[Any], **expected: str) -> None:
+        """Each detector must tell of the call, with that severity, and a log line as well."""
         before, first, since = self.told(), len(self.simulator.records), len(self.lines)
         wanted = Counter(expected.items())
-        await play(self)
+        await call
 
         def seen() -> bool:
             records = {one["eventID"] for one in self.simulator.records[first:]}
@@ -89,7 +92,7 @@ class Scene:
                 if not one["readOnly"] or one.get("errorCode")
             ]
             raise AssertionError(
-                f"{what}: {expected} expected, told: {dict(self.told() - before)}; {calls}"
+                f"{expected} expected, told: {dict(self.told() - before)}; {calls}"
             ) from None
 
 
@@ -119,8 +122,8 @@ async def put_rules(scene: Scene, region: str) -> None:
             await events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": queue}])
 
 
-def client(simulator: Simulator, service: Any, who: str, region: str = REGION) -> Any:
-    return get_session().create_client(
+def client(simulator: Simulator, service: str, who: str, region: str = REGION) -> Any:
+    return SESSION.create_client(
         service,
         region_name=region,
         endpoint_url=simulator.endpoint_url,
@@ -132,6 +135,12 @@ def client(simulator: Simulator, service: Any, who: str, region: str = REGION) -
 
 class Person:
     """Whose clients are attributes by their services."""
+
+
+async def denied(call: Awaitable[Any]) -> None:
+    """What AWS refuses is an attack all the same."""
+    with pytest.raises(ClientError):
+        await call
 
 
 async def made_key(kms: Any, number: int) -> str:
@@ -146,17 +155,20 @@ async def made_key(kms: Any, number: int) -> str:
 async def night(
     simulator: Simulator,
     tmp_path: Path,
-    *,
+    *services: str,
     keys: int = 0,
     prepare: Play | None = None,
     **settings: Any,
 ) -> AsyncIterator[Scene]:
-    """The daemon, once it knows every key and all that its sight rests on. It only observes."""
+    """The daemon, once it knows every key and all that its sight rests on. It only observes.
+
+    `services`: those of which the people have clients.
+    """
     async with AsyncExitStack() as stack:
         scene = Scene(simulator, stack.enter_context(capture_logs()))
         for who in ("admin", "mallory"):
             setattr(scene, who, person := Person())
-            for service in SERVICES:
+            for service in services:
                 made = client(simulator, service, who)
                 setattr(person, service, await stack.enter_async_context(made))
         for region in (REGION, "us-east-1"):

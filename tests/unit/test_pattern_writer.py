@@ -134,3 +134,18 @@ def test_the_patterns_of_all_built_in_detectors_are_patterns() -> None:
             assert any(event_pattern.matches(pattern, event) for pattern in written) or (
                 call[0] == CONFIG
             )
+
+
+RULES = "events.amazonaws.com"
+
+
+def test_who_silences_a_rule_is_told_of_by_another() -> None:
+    silencing = [(RULES, "DisableRule"), (RULES, "DeleteRule")]
+    for more in ([], [(KMS, name) for name in WRITES], [(f"s{n}.x", "A" * 60) for n in range(40)]):
+        written = [
+            event_pattern.parse(text)
+            for text in write_patterns(Wanted(frozenset(silencing + more)))
+        ]
+        for call in silencing:
+            for event in samples(call):
+                assert sum(event_pattern.matches(one, event) for one in written) == 2
