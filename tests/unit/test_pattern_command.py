@@ -97,3 +97,14 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     result = run("--output", str(tmp_path / "file"))
     assert result.exit_code == 2
     assert "cannot be written" in result.stderr
+
+
+def test_the_patterns_in_deploy_are_fresh(tmp_path: Path) -> None:
+    """If not: make reference."""
+    committed = Path(__file__).parents[2] / "deploy" / "aws"
+    assert run("--output", str(tmp_path)).exit_code == 0
+
+    def patterns(folder: Path) -> dict[str, str]:
+        return {one.name: one.read_text("utf-8") for one in folder.glob("event-pattern*.json")}
+
+    assert patterns(committed) == patterns(tmp_path)
