@@ -8,7 +8,7 @@ import msgspec
 from prometheus_client import Metric
 
 from monitor.demo.daemon import USER
-from monitor.demo.story import ATTACKS, KEYS, SETUP, Played, Stage
+from monitor.demo.story import ATTACKS, KEYS, SETUP, STORY, Played, Stage
 from monitor.demo.told import Ear, Heard
 from monitor.logs import printable
 
@@ -47,6 +47,8 @@ class Result(msgspec.Struct, frozen=True):
     """Those that KMS saw."""
     reads: int
     detail: str
+    severity: str
+    title: str
     state: str
     wanted: str
     failed: list[str]
@@ -59,6 +61,11 @@ class Result(msgspec.Struct, frozen=True):
             return "NOTHING WAS HEARD OF IT"
         if self.kind == "attempt":
             return f"{self.error}: told people, no repair"
+        if self.outcome == "told":
+            what, _, which = self.title.partition(": ")
+            # Of a policy the words, of a trail what is wrong with it and not its name.
+            words = which if self.key else what.removeprefix("CloudTrail ")
+            return f"told as {self.severity}: {words or what}"
         if self.outcome == "done":
             verified = re.search(r"verified (\w+)", self.detail)
             return f"{', '.join(self.calls)} -> {verified[1] if verified else self.detail}"
@@ -69,16 +76,17 @@ class Result(msgspec.Struct, frozen=True):
 
 def judge(number: int, played: Played, heard: Heard | None, stage: Stage, mode: str) -> Result:
     """Put together what is known about a scene, right after the news of it came."""
-    attack, wanted = played.attack, KEYS[played.attack.key]
+    attack, wanted = played.attack, KEYS.get(played.attack.key, "")
     state = stage.state(attack.key)
     expected = "would" if mode == "observe" and attack.outcome == "done" else attack.outcome
     message: dict[str, Any] = heard.message if heard else {}
     actions = [one for one in message.get("actions", []) if one.get("responder") == REPAIRER]
     calls = [str(call) for action in actions for call in action["calls"]]
-    own = stage.kms.by(USER, played.arn, played.at)
+    own = stage.kms.by(USER, played.arn, played.at) if played.arn else []
     writes = [one.operation for one in own if not one.reads]
     reached = [one.at for one in own] + ([heard.at] if heard else [])
     outcome, actor = str(message.get("outcome", "")), message.get("actor", {})
+    severity, detector = str(message.get("severity", "")), str(message.get("detector", ""))
     failed = []
     if state != wanted:
         failed.append(wrong(attack.key, state, wanted))
@@ -86,6 +94,9 @@ def judge(number: int, played: Played, heard: Heard | None, stage: Stage, mode: 
         failed.append("no notification came from the broker")
     elif outcome != expected:
         failed.append(f"the monitor reports {printable(outcome)!r}, expected {expected!r}")
+    elif attack.detector and (detector, severity) != (attack.detector, "critical"):
+        said = printable(f"{detector}, {severity}")
+        failed.append(f"{said} was told, expected {attack.detector}, critical")
     if calls != writes:
         failed.append(f"the monitor reports {calls or 'no call'}, KMS saw {writes or 'none'}")
     return Result(
@@ -102,7 +113,9 @@ def judge(number: int, played: Played, heard: Heard | None, stage: Stage, mode: 
         source_ip=printable(str(actor.get("source_ip", ""))),
         seen_seconds=min(reached) - played.at if reached else None,
         told_seconds=heard.at - played.at if heard else None,
-        unsafe_seconds=stage.kms.unsafe_seconds(played.arn, played.at, wanted),
+        unsafe_seconds=stage.kms.unsafe_seconds(played.arn, played.at, wanted)
+        if played.arn
+        else 0.0,
         outcome=printable(outcome),
         kind=printable(str(message.get("kind", ""))),
         reason=printable(str(message.get("reason", ""))),
@@ -110,6 +123,8 @@ def judge(number: int, played: Played, heard: Heard | None, stage: Stage, mode: 
         writes=writes,
         reads=sum(one.reads for one in own),
         detail=printable("; ".join(str(action["detail"]) for action in actions)),
+        severity=printable(severity),
+        title=printable(str(message.get("title", ""))),
         state=state,
         wanted=wanted,
         failed=failed,
@@ -141,6 +156,8 @@ class Ending(msgspec.Struct):
     sns: int
     mqtt: int
     forged_writes: int
+    story: dict[str, Any]
+    """What the monitor told of the attacks taken together, as it came from the broker."""
     figures: dict[str, str]
     metrics_url: str
     mode: str
@@ -162,6 +179,8 @@ class Ending(msgspec.Struct):
         for road, told in (("SNS", self.sns), ("MQTT", self.mqtt)):
             if told < count:
                 lines.append(f"only {told} of {count} steps were told through {road}")
+        if self.story.get("severity") != "critical":
+            lines.append(f"{STORY} did not tell of the attacks taken together")
         if self.forged_writes:
             lines.append(f"the forged message led to {self.forged_writes} writes")
         if self.daemon_exit_code:

@@ -25,12 +25,20 @@ class People:
     def sqs(self, who: str) -> Any:
         return self.clients[who, "sqs"]
 
+    def cloudtrail(self, who: str) -> Any:
+        return self.clients[who, "cloudtrail"]
+
 
 @asynccontextmanager
 async def people(endpoint_url: str) -> AsyncIterator[People]:
     # Any: the stubs want the services by name, here they come from a list.
     session: Any = get_session()
-    wanted = [(who, "kms") for who in ADDRESSES] + [("mallory", "sqs"), ("admin", "sqs")]
+    wanted = [(who, "kms") for who in ADDRESSES] + [
+        ("mallory", "sqs"),
+        ("mallory", "cloudtrail"),
+        ("admin", "sqs"),
+        ("admin", "cloudtrail"),
+    ]
     async with AsyncExitStack() as stack:
         clients = {
             (who, service): await stack.enter_async_context(

@@ -20,8 +20,9 @@ from monitor.demo.errors import DemoError
 from monitor.demo.judge import Ending, Result, figures, final_keys, judge, writes_since
 from monitor.demo.judge import told as count_told
 from monitor.demo.people import REGION, people
+from monitor.demo.rules import put_rules
 from monitor.demo.show import Show
-from monitor.demo.story import ATTACKS, DENIED, KEYS, Played, Stage
+from monitor.demo.story import ATTACKS, DENIED, KEYS, STORY, Played, Stage
 from monitor.demo.told import Ear
 from monitor.demo.watch import WatchedKms
 from monitor.simulator.server import Knobs, Simulator
@@ -98,6 +99,8 @@ class Demo:
                 Simulator(kms=kms, knobs=Knobs(deny=(DENIED,)))
             )
             show.ready("KMS, CloudTrail, EventBridge, SQS and SNS are on " + simulator.endpoint_url)
+            rules = put_rules(simulator)
+            show.ready(f"{rules} rules send what the detectors look at to the daemon's queue")
             port = await stack.enter_async_context(broker())
             mqtt, sns = Ear(), Ear()
             await stack.enter_async_context(told.subscribed(mqtt, port))
@@ -143,19 +146,22 @@ class Demo:
             await scene.sns.about(result.event_id, HEAR_SECONDS)
         # The last scene is the forged message; what was recorded since then is due to it.
         forged = scene.simulator.records[first_record:]
+        await scene.mqtt.about(await scene.stage.mend(), HEAR_SECONDS)
         return Ending(
             results=results,
             keys=final_keys(scene.stage),
             sns=count_told(results, scene.sns),
             mqtt=count_told(results, scene.mqtt),
             forged_writes=writes_since(forged, scene.stage.arns[ATTACKS[-1].key]),
+            story=await scene.mqtt.story(STORY, HEAR_SECONDS),
             figures=figures(await scene.monitor.metrics()),
             metrics_url=f"{scene.monitor.url}/metrics",
             mode=self.asked.mode,
         )
 
     async def follow(self, number: int, played: Played, scene: Scene) -> Result:
-        heard = await scene.mqtt.about(played.event_id, HEAR_SECONDS)
+        detector = played.attack.detector
+        heard = await scene.mqtt.about(played.event_id, HEAR_SECONDS, detector)
         result = judge(number, played, heard, scene.stage, self.asked.mode)
         self.show.step(result)
         return result

@@ -97,6 +97,7 @@ class JsonShow:
                 "sns": ending.sns,
                 "mqtt": ending.mqtt,
                 "forged_writes": ending.forged_writes,
+                "story": ending.story.get("title", ""),
                 "metrics": ending.figures,
                 "metrics_url": ending.metrics_url,
                 "daemon_exit_code": ending.daemon_exit_code,
@@ -153,14 +154,13 @@ class TextShow:
             self.line()
             self.line(Text(columns(HEAD), "bold"))
         style = "red" if result.failed else "green"
-        unsafe = result.unsafe_seconds
         cells = (
             str(result.number),
             result.what,
             result.by,
             "before" if result.setup else seconds_text(result.seen_seconds),
             result.did,
-            "STILL" if unsafe is None else seconds_text(unsafe) if unsafe else "never",
+            unsafe_text(result),
         )
         line = Text(columns(cells))
         line.stylize(style, sum(WIDTHS[:4]) + 4 * len(GAP))
@@ -182,6 +182,9 @@ class TextShow:
         count = len(ending.results)
         self.fact("told through SNS", f"{ending.sns} of {count} steps", good=ending.sns == count)
         self.fact("told through MQTT", f"{ending.mqtt} of {count} steps", good=ending.mqtt == count)
+        whole = printable(str(ending.story.get("title", "NOTHING"))).partition(" by ")[0]
+        good = ending.story.get("severity") == "critical"
+        self.fact("told of all that one user did", whole, good=good)
         writes = str(ending.forged_writes)
         self.fact("writes made because of the forged message", writes, good=writes == "0")
         self.fact("metrics", ending.metrics_url)
@@ -236,6 +239,15 @@ AWS_ACCESS_KEY_ID=mallory aws kms disable-key --key-id {key_id}    # payments
 AWS_ACCESS_KEY_ID=admin   aws kms describe-key --key-id alias/payments
 mosquitto_sub -p {mqtt_port} -t 'kms-monitor/#' -v
 curl {metrics_url}"""
+
+
+def unsafe_text(result: "Result") -> str:
+    unsafe = result.unsafe_seconds
+    if unsafe is None:
+        return "STILL"
+    if result.outcome == "told" and result.kind != "attempt":
+        return ""  # the key's state is not what was attacked
+    return seconds_text(unsafe) if unsafe else "never"
 
 
 def seconds_text(seconds: float | None) -> str:

@@ -1,5 +1,6 @@
 """The story: what is done to which key, by whom, and how it ought to end."""
 
+import json
 import time
 import uuid
 from typing import Any
@@ -25,26 +26,37 @@ FORGED_AGE = 60.0
 """Seconds: CloudTrail's own events are often that old, so this one does not look odd."""
 
 
+PUBLIC = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*"}],
+    }
+)
+"""A key policy with which everybody may do anything."""
+EVERYTHING = {"IncludeManagementEvents": True, "ReadWriteType": "All"}
+NOT_KMS = EVERYTHING | {"ExcludeManagementEventSources": ["kms.amazonaws.com"]}
+"""With the one a trail records every change, with the other everything but KMS."""
+
+
 class Attack(msgspec.Struct, frozen=True):
     """One scene, before it is played."""
 
     operation: str
     key: str
+    """Empty where it is not about a key."""
     who: str
     outcome: str
     """The stage that the monitor's notification has to report (`monitor.advice.stage`)."""
     forged: bool = False
     again: bool = False
+    detector: str = ""
+    """Where nothing can be undone: which detector has to tell of it, as critical."""
 
     @property
     def what(self) -> str:
         if self.again:
             return f"{self.operation} {self.key} again"
-        return (
-            f"forged: {self.operation} {self.key}"
-            if self.forged
-            else f"{self.operation} {self.key}"
-        )
+        return f"{'forged: ' * self.forged}{self.operation} {self.key or 'trail'}"
 
 
 SETUP = Attack("DisableKey", "archive", "admin", "already")
@@ -55,8 +67,13 @@ ATTACKS = (
     Attack("ScheduleKeyDeletion", "archive", "mallory", "done"),
     Attack("DisableKey", "payments", "mallory", "done", again=True),
     Attack("ScheduleKeyDeletion", "ledger", "intern", "told"),
+    Attack("PutKeyPolicy", "ledger", "mallory", "told", detector="key_policy_changed"),
+    Attack("PutEventSelectors", "", "mallory", "told", detector="trail_blinded"),
+    # Past the trail, which records no KMS call any more.
     Attack("DisableKey", "ledger", "mallory", "already", forged=True),
 )
+STORY = "many_keys"
+"""The detector that has to tell, as critical, what the attacks are when they are taken together."""
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -90,17 +107,36 @@ class Stage:
     async def play(self, attack: Attack) -> Played:
         if attack.forged:
             return await self.forge(attack)
+        if not attack.key:
+            return await self.blind(attack)
         arn = self.arns[attack.key]
         client = self.people.kms(attack.who)
         try:
             if attack.operation == "ScheduleKeyDeletion":
                 answer = await client.schedule_key_deletion(KeyId=arn, PendingWindowInDays=7)
+            elif attack.operation == "PutKeyPolicy":
+                answer = await client.put_key_policy(KeyId=arn, Policy=PUBLIC)
             else:
                 answer = await client.disable_key(KeyId=arn)
         except ClientError as refusal:
             answer = dict(refusal.response)
         at = self.kms.last(attack.who, attack.operation).at
         return Played(attack, arn, self.event_id(answer), at)
+
+    async def blind(self, attack: Attack) -> Played:
+        """Make the trail leave KMS out."""
+        at = time.perf_counter()
+        return Played(attack, "", await self.select(attack.who, NOT_KMS), at)
+
+    async def mend(self) -> str:
+        """Make the trail record KMS again; the id of the event."""
+        return await self.select("admin", EVERYTHING)
+
+    async def select(self, who: str, selector: dict[str, Any]) -> str:
+        answer = await self.people.cloudtrail(who).put_event_selectors(
+            TrailName=self.simulator.trail_name, EventSelectors=[selector]
+        )
+        return self.event_id(answer)
 
     def event_id(self, answer: dict[str, Any]) -> str:
         """The id of the CloudTrail event that recorded the call."""
@@ -159,4 +195,4 @@ class Stage:
         return Played(attack, arn, event_id, at)
 
     def state(self, name: str) -> str:
-        return self.kms.state_of(self.arns[name])
+        return self.kms.state_of(self.arns[name]) if name else ""

@@ -55,19 +55,41 @@ class Ear:
             self.news.put_nowait(one)
             self.changed.notify_all()
 
-    async def about(self, event_id: str, seconds: float) -> Heard | None:
-        """The first notification that says how it ended; the last one of any kind, or None."""
+    async def about(self, event_id: str, seconds: float, detector: str = "") -> Heard | None:
+        """The first notification that says how it ended; the last one of any kind, or None.
+
+        Of that detector, if one is given.
+        """
         try:
             async with asyncio.timeout(seconds), self.changed:
-                while (one := self.settled(event_id)) is None:
+                while (one := self.settled(event_id, detector)) is None:
                     await self.changed.wait()
                 return one
         except TimeoutError:
             return next(reversed(self.heard.get(event_id, [])), None)
 
-    def settled(self, event_id: str) -> Heard | None:
-        messages = self.heard.get(event_id, [])
-        return next((one for one in messages if one.message.get("outcome") not in UNSETTLED), None)
+    def settled(self, event_id: str, detector: str) -> Heard | None:
+        return next(
+            (
+                one
+                for one in self.heard.get(event_id, [])
+                if one.message.get("outcome") not in UNSETTLED
+                and detector in ("", one.message.get("detector"))
+            ),
+            None,
+        )
+
+    async def story(self, detector: str, seconds: float) -> dict[str, Any]:
+        """What this detector told, about whichever event it was; empty if nothing."""
+        try:
+            async with asyncio.timeout(seconds), self.changed:
+                while True:
+                    for one in [one for some in self.heard.values() for one in some]:
+                        if one.message.get("detector") == detector:
+                            return one.message
+                    await self.changed.wait()
+        except TimeoutError:
+            return {}
 
 
 @asynccontextmanager

@@ -174,6 +174,11 @@ class Simulator:
         return self._queue_url(self._world.queue_arn)
 
     @property
+    def queue_arn(self) -> str:
+        """The ARN of that queue, as rules name it."""
+        return self._world.queue_arn
+
+    @property
     def dlq_url(self) -> str:
         """The queue for what was received five times and not deleted."""
         return self._queue_url(self._world.dlq_arn)

@@ -65,10 +65,9 @@ async def test_keys_are_taken_away(simulator: Simulator, tmp_path: Path) -> None
             key_deletion_scheduled="critical",
         )
         await scene.attack(kms.cancel_key_deletion(KeyId=two), key_deletion_cancelled="info")
+        blob = (await kms.encrypt(KeyId=three, Plaintext=b"x"))["CiphertextBlob"]
         await scene.attack(kms.disable_key(KeyId=three), key_disabled="high", many_keys="critical")
-        await scene.attack(
-            denied(kms.encrypt(KeyId=three, Plaintext=b"x")), unusable_key_used="high"
-        )
+        await scene.attack(denied(kms.decrypt(CiphertextBlob=blob)), unusable_key_used="high")
         await asyncio.sleep(1.1)  # the success before must not seem to come after
         simulator.set_knob("deny", ("mallory:kms:DisableKey",))
         arn = scene.key()

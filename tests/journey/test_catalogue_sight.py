@@ -100,6 +100,13 @@ async def test_queues_are_emptied(simulator: Simulator, tmp_path: Path) -> None:
             "Resource": f"arn:aws:sqs:{REGION}:{ACCOUNT}:kms-monitor",
         }
         text = json.dumps({"Version": "2012-10-17", "Statement": [anybody]})
+        dead, mine = (
+            f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}" for name in ("kms-monitor-dlq", "mine")
+        )
+        await sqs.create_queue(QueueName="mine")
+        await attack(
+            sqs.start_message_move_task(SourceArn=dead, DestinationArn=mine), queue_changed="high"
+        )
         for name, value, severity in (
             ("Policy", text, "high"),
             ("RedrivePolicy", "", "medium"),
@@ -111,6 +118,16 @@ async def test_queues_are_emptied(simulator: Simulator, tmp_path: Path) -> None:
                 sqs.set_queue_attributes(QueueUrl=url, Attributes={name: value}),
                 queue_changed=severity,
             )
+        await attack(
+            sqs.add_permission(
+                QueueUrl=url,
+                Label="x",
+                AWSAccountIds=["999988887777"],
+                Actions=["ReceiveMessage"],
+            ),
+            queue_changed="high",
+        )
+        await attack(sqs.remove_permission(QueueUrl=url, Label="x"), queue_changed="high")
         await attack(sqs.purge_queue(QueueUrl=url), queue_emptied="critical")
         await attack(sqs.delete_queue(QueueUrl=simulator.dlq_url), queue_emptied="critical")
 
@@ -119,10 +136,25 @@ async def test_people_are_no_longer_told(simulator: Simulator, tmp_path: Path) -
     async with night(simulator, tmp_path, "sns") as scene:
         sns, attack = scene.mallory.sns, scene.attack
         topic = simulator.topic_arn
-        anybody = {"Effect": "Allow", "Principal": "*", "Action": "sns:*", "Resource": topic}
+        anybody = {
+            "Sid": "x",
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": "sns:*",
+            "Resource": topic,
+        }
         text = json.dumps({"Version": "2012-10-17", "Statement": [anybody]})
         await attack(
             sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=text),
+            topic_changed="high",
+        )
+        await attack(
+            sns.add_permission(
+                TopicArn=topic,
+                Label="y",
+                AWSAccountId=["999988887777"],
+                ActionName=["Subscribe"],
+            ),
             topic_changed="high",
         )
         await attack(

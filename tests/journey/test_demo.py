@@ -99,6 +99,8 @@ async def test_every_step_ends_as_it_should(tmp_path: Path) -> None:
         ("ScheduleKeyDeletion", "archive", "mallory", "done", ["CancelKeyDeletion"], "Disabled"),
         ("DisableKey", "payments", "mallory", "done", ["EnableKey"], "Enabled"),
         ("ScheduleKeyDeletion", "ledger", "intern", "told", [], "Enabled"),
+        ("PutKeyPolicy", "ledger", "mallory", "told", [], "Enabled"),
+        ("PutEventSelectors", "", "mallory", "told", [], ""),
         ("DisableKey", "ledger", "mallory", "already", [], "Enabled"),
     ]
     assert all(one["ok"] and one["calls"] == one["writes"] for one in steps)
@@ -107,10 +109,15 @@ async def test_every_step_ends_as_it_should(tmp_path: Path) -> None:
     assert all(one["unsafe_seconds"] == 0 for one in steps if one["outcome"] != "done")
     assert {one["source_ip"] for one in steps if one["by"] == "mallory"} == {"203.0.113.7"}
     assert steps[5]["error"] == "AccessDenied"
-    assert (steps[6]["forged"], steps[6]["reads"], steps[6]["writes"]) == (True, 1, [])
+    assert [(one["severity"], one["title"]) for one in steps[6:8]] == [
+        ("critical", "KMS key policy changed: everybody may use kms:*"),
+        ("critical", "CloudTrail trail no longer records KMS: kms-monitor"),
+    ]
+    assert (steps[8]["forged"], steps[8]["reads"], steps[8]["writes"]) == (True, 1, [])
+    assert result["story"].startswith("3 KMS keys were damaged within 10 minutes by ")
     assert result["ok"] is True
     assert result["failed"] == []
-    assert (result["steps"], result["sns"], result["mqtt"]) == (7, 7, 7)
+    assert (result["steps"], result["sns"], result["mqtt"]) == (9, 9, 9)
     assert result["forged_writes"] == 0
     assert result["daemon_exit_code"] == 0
     assert all(one["ok"] for one in result["keys"])
