@@ -15,7 +15,7 @@ help:
 	@echo "make lint    format check, lint, types, import contracts, spelling, Dockerfile"
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
 	@echo "make schema  write config/schema.json again"
-	@echo "make reference  write docs/detectors.md again, and the detectors in config/example.yaml"
+	@echo "make reference  write again what is made from the code: docs/detectors.md, docs/peers.md, config/example.yaml"
 	@echo "make lock    write requirements/*.txt again"
 
 # --no-build-isolation: hatchling itself comes from the hashed file, so nothing unhashed is installed.
@@ -60,6 +60,8 @@ reference: $(STAMP)
 	mv docs/detectors.md.new docs/detectors.md
 	$(BIN)/kms-monitor generate detectors --settings config/example.yaml > config/example.yaml.new
 	mv config/example.yaml.new config/example.yaml
+	$(BIN)/python -m tests.peers > docs/peers.md.new
+	mv docs/peers.md.new docs/peers.md
 
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header

@@ -119,9 +119,7 @@ async def test_with_settings_the_rules_are_the_daemons(
     await attack(people)
     approved = [f"arn:aws:iam::{ACCOUNT}:user/mall*"]
     config = settings_file(tmp_path, simulator, mode="observe", approved_actors=approved)
-    code, out, err = await replay(
-        f"lookup:{ACCOUNT}/{REGION}", "--json", "--config", config, *ONLY
-    )
+    code, out, err = await replay(f"lookup:{ACCOUNT}/{REGION}", "--json", "--config", config, *ONLY)
     assert code == 1, err
     assert "no --config" not in err
     assert {(one["event_name"], one["would"], one["reason"]) for one in findings(out)} == {
