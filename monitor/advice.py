@@ -39,6 +39,7 @@ CLASSES: Final = {
     event_name: category
     for category, event_names in {
         "availability": "DisableKey EnableKey ScheduleKeyDeletion CancelKeyDeletion DeleteKey"
+        " KeySeenWorse KeySeenBad KeySeenEnding"
         " DisconnectCustomKeyStore ConnectCustomKeyStore DeleteCustomKeyStore UpdateCustomKeyStore",
         "material": "DeleteImportedKeyMaterial ImportKeyMaterial DeleteExpiredKeyMaterial"
         " RotateKeyOnDemand RotateKey DisableKeyRotation EnableKeyRotation",
@@ -61,7 +62,7 @@ CLASSES: Final = {
         " CreatePolicy UpdatePolicy",
     }.items()
     for event_name in event_names.split()
-}
+} | {"KMS CMK Deletion": "availability", "KMS Imported Key Material Expiration": "material"}
 """What an event is about, by its name. Others are grouped by their detector."""
 SETTLED_IMPACT: Final = {
     Outcome.DONE.value: "The key is back in the state that counts as right; nothing is lost.",
