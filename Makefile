@@ -11,7 +11,7 @@ ARGS ?=
 .PHONY: help
 help:
 	@echo "make demo    play the attacks against the real daemon on the simulator (ARGS=--stay keeps it open)"
-	@echo "make test    run every test; those of services that are not installed are skipped, with the reason"
+	@echo "make test    run every test; those of services that are not installed are skipped, with the reason (ARGS=...)"
 	@echo "make lint    format check, lint, types, import contracts, spelling, Dockerfile"
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
 	@echo "make schema  write config/schema.json again"
@@ -31,8 +31,14 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: $(STAMP)
 	@$(BIN)/kms-monitor demo $(ARGS)
 
+# Units share no clock and no port, so they run on all cores; what takes real time runs by itself.
 test: $(STAMP)
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/pytest -n auto tests/unit tests/suites
+	$(BIN)/pytest tests/journey tests/real
+else
 	$(BIN)/pytest $(ARGS)
+endif
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
