@@ -11,6 +11,7 @@ from monitor.detector import arn_of
 from monitor.event import Event
 from monitor.key import partition_of
 from monitor.knowledge import Watched
+from monitor.trail_sight import sight
 
 Arn = Callable[[Event, dict[str, Any]], str]
 
@@ -54,9 +55,11 @@ CALLS: dict[tuple[str, str], tuple[str, Arn]] = {
         named("cloudtrail", "trailName", "trail/"),
     ),
     ("cloudtrail.amazonaws.com", "StopLogging"): ("trails", named("cloudtrail", "name", "trail/")),
+    ("cloudtrail.amazonaws.com", "UpdateTrail"): ("trails", named("cloudtrail", "name", "trail/")),
     ("events.amazonaws.com", "DeleteEventBus"): ("buses", named("events", "name", "event-bus/")),
     ("events.amazonaws.com", "DeleteRule"): ("rules", rule("name")),
     ("events.amazonaws.com", "DisableRule"): ("rules", rule("name")),
+    ("events.amazonaws.com", "PutRule"): ("rules", rule("name")),
     ("events.amazonaws.com", "RemoveTargets"): ("rules", rule("rule")),
     ("sns.amazonaws.com", "DeleteTopic"): ("topics", named("sns", "topicArn")),
     ("sns.amazonaws.com", "Unsubscribe"): ("subscriptions", named("sns", "subscriptionArn")),
@@ -83,6 +86,14 @@ RECORDERS = frozenset(
 """AWS Config is no eye of ours, but whoever stops it wants nobody to see."""
 
 
+HARMLESS_ATTRIBUTES = frozenset(
+    {"ReceiveMessageWaitTimeSeconds", "RedrivePolicy", "VisibilityTimeout"}
+)
+"""Attributes of a queue by which no event is lost to us."""
+REACH = ("isMultiRegionTrail", "isOrganizationTrail")
+"""What of a trail must not be switched off: beyond its home it then records nothing."""
+
+
 def blinds(event: Event, watched: Watched) -> tuple[bool, str] | None:
     """Whether it surely blinds us (else perhaps), and the ARN of what it touches; None: it does not.
 
@@ -95,7 +106,7 @@ def blinds(event: Event, watched: Watched) -> tuple[bool, str] | None:
         return (True, role) if role else None
     if call in RECORDERS:
         return False, ""
-    if call not in CALLS:
+    if call not in CALLS or leaves_sight(event.event_name, request):
         return None
     kind, read = CALLS[call]
     arn = read(event, request)
@@ -105,6 +116,21 @@ def blinds(event: Event, watched: Watched) -> tuple[bool, str] | None:
     return (ours is True or (ours is None and kind == "trails"), arn)
 
 
+def leaves_sight(name: str, request: dict[str, Any]) -> bool:
+    """Whether a call that may blind does not, as it is of every day's deployments."""
+    match name:
+        case "PutEventSelectors":
+            return sight(request).sees
+        case "PutRule":
+            return request.get("state") != "DISABLED"
+        case "SetQueueAttributes":
+            given = request.get("attributes")
+            return isinstance(given, dict) and bool(given) and given.keys() <= HARMLESS_ATTRIBUTES
+        case "UpdateTrail":
+            return not any(request.get(one) in (False, "false") for one in REACH)
+    return False
+
+
 def own_role(event: Event, request: dict[str, Any], watched: Watched) -> str:
     """The ARN of our role of that name; the call names no path (aws-facts 7.4)."""
     name = request.get("roleName")
@@ -112,4 +138,5 @@ def own_role(event: Event, request: dict[str, Any], watched: Watched) -> str:
         return ""
     account = f":{event.recipient_account_id}:role/"
     mine = (one for one in sorted(watched.roles) if account in one)
-    return next((one for one in mine if one.rpartition("/")[2] == name), "")
+    # IAM tells no names apart by capital letters.
+    return next((one for one in mine if one.rpartition("/")[2].lower() == name.lower()), "")

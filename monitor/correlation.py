@@ -57,12 +57,12 @@ def level_of(count: int, first: int, steps: Iterable[int] = STEPS) -> int:
 def is_person(event: Event) -> bool:
     """Whether a user or a role called, and not AWS itself or a role that AWS made for a service."""
     actor = event.actor
-    return bool(actor.arn) and ":role/aws-service-role/" not in actor.principal
+    return bool(actor.arn) and not actor.is_aws
 
 
 def for_a_service(event: Event) -> bool:
     """Whether it is a grant that a service asked for in somebody's name (aws-facts 1.3)."""
-    return event.event_name in GRANTS and bool(event.actor.invoked_by)
+    return event.event_name in GRANTS and event.actor.on_an_errand
 
 
 def clip(text: str, most: int = 80) -> str:

@@ -59,7 +59,8 @@ class OurRightsChanged(OnOurs[NoOptions]):
         "rights away, forbade something, changed who may be it, or deleted it. Without its rights "
         "the daemon sees an attack on a key and cannot undo it.",
         severity="critical where rights are taken away or denied; high where others may now be the "
-        "daemon, or it may no longer be itself; medium and low for other changes",
+        "daemon, or it may no longer be itself; medium where what changed cannot be told, such as a "
+        "policy of somebody's own attached; low for other changes",
         techniques=("T1098.003", "T1531", "T1562.001"),
         false_positives=(
             "The daemon's roles are rolled out anew, by Terraform or CloudFormation.",
@@ -91,6 +92,8 @@ class OurRightsChanged(OnOurs[NoOptions]):
         if event.failed:
             return [self.attempt(event, event.event_name, resource=subject)]
         severity, what = judge(event.event_name, request)
+        if event.event_name in ATTACHED and severity == Severity.LOW and self.may_deny(request):
+            severity = Severity.MEDIUM
         if severity is None:
             return []
         return [
@@ -103,6 +106,11 @@ class OurRightsChanged(OnOurs[NoOptions]):
                 details=facts(request),
             )
         ]
+
+    def may_deny(self, request: dict[str, Any]) -> bool:
+        """What a policy says that is neither AWS's nor one of ours no record of this shows."""
+        arn = text(request, "policyArn")
+        return ":iam::aws:policy/" not in arn and arn not in self.knowledge.watched.policies
 
     def subject(self, event: Event, request: dict[str, Any]) -> str:
         """The ARN of the role, user or policy of ours that the call is about; "" if it is none."""
@@ -120,9 +128,10 @@ class OurRightsChanged(OnOurs[NoOptions]):
         ours = self.knowledge.watched
         account = event.recipient_account_id or ""
         for kind, name in given:
-            wanted = (account, kind, name.rpartition("/")[2])
+            wanted = (account, kind, name.rpartition("/")[2].lower())
             for arn in sorted(ours.roles):
-                if name and wanted == place_of(arn):
+                # IAM tells no names apart by capital letters ("IAM and AWS STS quotas").
+                if name and wanted == (*place_of(arn)[:2], place_of(arn)[2].lower()):
                     return arn
         # That our policy is given to, or taken from, somebody else is no loss of ours.
         return policy if policy in ours.policies and not named else ""

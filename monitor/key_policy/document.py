@@ -81,10 +81,16 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 def account_of(name: str) -> str:
-    """The account in a principal's name: 12 digits, or an ARN that has them; else empty."""
+    """The account in a principal's name: 12 digits, or an ARN that has them; else empty.
+
+    EC2 names an instance to which it gives a grant `ACCOUNT:aws:ec2-infrastructure:INSTANCE` (KMS
+    developer guide, "Amazon EC2 example two").
+    """
     if ACCOUNT.fullmatch(name):
         return name
     parts = name.split(":")
+    if len(parts) == 4 and parts[1] == "aws" and ACCOUNT.fullmatch(parts[0]):
+        return parts[0]
     found = parts[4] if len(parts) > 5 and parts[0] == "arn" else ""
     return found if ACCOUNT.fullmatch(found) else ""
 
