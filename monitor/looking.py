@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from monitor.aws import Aws
-from monitor.key import KeyRef, partition_of
+from monitor.key import KeyRef
 from monitor.knowledge import Watched
 
 Place = tuple[str, str]
@@ -160,7 +160,3 @@ async def topics(look: Look, ours: Iterable[str], queues: Sequence[OurQueue]) ->
                     for one in page["Subscriptions"]:
                         if one.get("Endpoint") in arns:
                             look.finds.add("subscriptions", one.get("SubscriptionArn"))
-
-
-def bucket_arn(region: str, name: str) -> str:
-    return f"arn:{partition_of(region)}:s3:::{name}"

@@ -9,9 +9,10 @@ third bus: aws-facts 10).
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from monitor.arns import bucket_arn
 from monitor.event_pattern import InvalidPatternError, parse
 from monitor.key import partition_of
-from monitor.looking import Look, OurQueue, Place, Step, bucket_arn
+from monitor.looking import Look, OurQueue, Place, Step
 from monitor.rule_sight import KMS, lost
 from monitor.trail_sight import sight
 

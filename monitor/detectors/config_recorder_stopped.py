@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from monitor.detector import About, arn_of
+from monitor.arns import arn_of, bucket_arn
+from monitor.detector import About
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import member, several, short, text, texts
@@ -121,7 +122,7 @@ class ConfigRecorderStopped(OnOurs[ConfigOptions]):
         given = member(request, "deliveryChannel")
         bucket, topic = text(given, "s3BucketName"), text(given, "snsTopicARN")
         ours = [
-            self.mine("buckets", [f"arn:aws:s3:::{bucket}"] if bucket else []),
+            self.mine("buckets", [bucket_arn(event.aws_region, bucket)]),
             self.mine("topics", [topic]),
         ]
         if all(ours):

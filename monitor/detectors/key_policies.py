@@ -15,11 +15,12 @@ from monitor.detector import KMS, About, Base
 from monitor.errors import Unreadable
 from monitor.event import Event
 from monitor.finding import Aspect, Finding, Kind, Severity
+from monitor.iam_policy.document import Policy
 from monitor.key import KeyRef, partition_of
 from monitor.key_policy.answers import Trust
 from monitor.key_policy.dangers import Danger, closed, opened
 from monitor.key_policy.difference import difference
-from monitor.key_policy.document import Policy, parse
+from monitor.key_policy.document import parse
 from monitor.key_policy.trust import TrustOptions
 
 MOST_LINES = 6

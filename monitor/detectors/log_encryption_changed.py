@@ -8,7 +8,8 @@ A `kmsKeyId` that is empty takes the key away.
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from monitor.detector import About, NoOptions, arn_of
+from monitor.arns import arn_of
+from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import member, named_resource, short, text

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from monitor.detector import About, arn_of
+from monitor.arns import arn_of
+from monitor.detector import About
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import member, named_resource, number, short, text, texts

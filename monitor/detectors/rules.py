@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, Field
 
 from monitor import event_pattern
+from monitor.arns import rule_arn
 from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.kms_calls import DAMAGE, USES, WRITES
+from monitor.kms_calls import DAMAGE, READS, WRITES
 from monitor.rule_sight import KMS, Call, lost, samples
-from monitor.whose import OnOurs, graded, lowered, rule_arn
+from monitor.whose import OnOurs, graded, lowered
 
 EVENTS = "events.amazonaws.com"
 REFERENCE = "https://docs.aws.amazon.com/eventbridge/latest/APIReference"
@@ -197,4 +198,4 @@ def asks_for_uses(pattern: dict[str, Any]) -> bool:
         refused = samples((KMS, name), failed=True, code="DisabledException")
         return any(event_pattern.matches(pattern, one) for one in (*refused, *samples((KMS, name))))
 
-    return any(takes(name) for name in USES) and not takes("NoSuchCallOfKms")
+    return any(takes(name) for name in READS) and not takes("NoSuchCallOfKms")

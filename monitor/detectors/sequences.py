@@ -1,16 +1,16 @@
 """What one after the other means more than each call alone: preparation, then damage."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 from pydantic import BaseModel, Field
 
+from monitor.arns import account_of
 from monitor.correlation import (
     HARMFUL,
     HARMLESS,
     TAKES_AWAY,
-    clip,
     for_a_service,
     is_person,
     level_of,
@@ -20,6 +20,7 @@ from monitor.correlation import (
 from monitor.detector import KMS, About, Base, is_denied
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
+from monitor.parameters import short
 from monitor.windows import Entry, Window
 
 PREPARED_BY: dict[str, frozenset[str]] = {
@@ -104,15 +105,6 @@ class DeletionAfterPreparation(Base[PreparationOptions]):
         return bool(account) and account not in ours
 
 
-def account_of(principal: Any) -> str:
-    """The account in a principal's ARN, or the account that it is; "" where there is none."""
-    if not isinstance(principal, str):
-        return ""
-    parts = principal.split(":")
-    account = parts[4] if len(parts) > 5 else principal
-    return account if len(account) == 12 and account.isascii() and account.isdigit() else ""
-
-
 def prepared(window: Window, event_id: str, within: float) -> list[Entry]:
     """The preparations of an end, then the end: where the event is one of them. Else nothing.
 
@@ -179,7 +171,7 @@ class DeniedThenSuccess(Base[DeniedOptions]):
         level = level_of(len(denied), self.options.attempts)
         if not window.rises(event.event_id, level, within):
             return []
-        title = f"{len(denied)} denied attempts, then {success}, by {clip(who)}"
+        title = f"{len(denied)} denied attempts, then {success}, by {short(who)}"
         details = {"denied": listed(one.what.split()[0] for one in denied)}
         if event.failed:
             # It came late: what it completes is told, but a failed call stays an attempt.

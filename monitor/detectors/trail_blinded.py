@@ -9,11 +9,13 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from monitor.arns import arn_of, trail_arn
 from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
+from monitor.parameters import listed, mapped, said
 from monitor.trail_sight import Sight, sight
-from monitor.whose import OnOurs, graded, listed, mapped, named, said, trail_arn
+from monitor.whose import OnOurs, graded
 
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
 USER_GUIDE = "https://docs.aws.amazon.com/awscloudtrail/latest/userguide"
@@ -123,7 +125,7 @@ class EventDataStoreStopped(OnOurs[StoreOptions]):
 
     def inspect(self, event: Event) -> Iterable[Finding]:
         request = event.request()
-        arn = named(event, "cloudtrail", request.get("eventDataStore"), "eventdatastore/")
+        arn = arn_of(event, "cloudtrail", request.get("eventDataStore"), kind="eventdatastore/")
         # `watched.trails` rarely names stores: one that it does not name may be ours all the same.
         severity = Severity.HIGH if self.whose("trails", arn) else Severity.MEDIUM
         match event.event_name:

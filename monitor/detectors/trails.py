@@ -7,12 +7,12 @@ only while a trail in the account and Region records them (aws-facts 4.1, 7.1).
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from monitor.arns import arn_of, bucket_arn, trail_arn
 from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.key import partition_of
-from monitor.parameters import short
-from monitor.whose import OnOurs, graded, named, said, trail_arn
+from monitor.parameters import said, short
+from monitor.whose import OnOurs, graded
 
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
 USER_GUIDE = "https://docs.aws.amazon.com/awscloudtrail/latest/userguide"
@@ -142,8 +142,10 @@ PLACES = {
 """Where a trail sends what it records: field of `Watched`, and how its ARN is made."""
 
 
-def place_arn(event: Event, name: str, service: str, prefix: str) -> str:
-    """The ARN of a place by what the caller called it; a bucket's has neither account nor Region."""
-    if service == "s3":
-        return f"arn:{partition_of(event.aws_region or '')}:s3:::{name}" if name else ""
-    return named(event, service, name, prefix)
+def place_arn(event: Event, name: str, service: str, kind: str) -> str:
+    """The ARN of a place by what the caller called it."""
+    return (
+        bucket_arn(event.aws_region, name)
+        if service == "s3"
+        else arn_of(event, service, name, kind=kind)
+    )
