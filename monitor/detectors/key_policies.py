@@ -22,6 +22,7 @@ from monitor.key_policy.dangers import Danger, closed, opened
 from monitor.key_policy.difference import difference
 from monitor.key_policy.document import parse
 from monitor.key_policy.trust import TrustOptions
+from monitor.parameters import said
 
 MOST_LINES = 6
 LONGEST_LINE = 240
@@ -227,7 +228,7 @@ def arn_of_key(key: KeyRef | None) -> str:
 
 def bypassed(request: dict[str, Any]) -> list[Danger]:
     """Without KMS's check the policy may shut out the very caller who set it."""
-    if request.get("bypassPolicyLockoutSafetyCheck") in (True, "true"):
+    if said(request, "bypassPolicyLockoutSafetyCheck"):
         return [Danger(Severity.HIGH, "the lockout safety check was bypassed")]
     return []
 
