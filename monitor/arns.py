@@ -70,6 +70,12 @@ def bucket_arn(region: str | None, name: object) -> str:
     return f"arn:{partition_of(region or '')}:s3:::{name}"
 
 
+def log_group_arn(event: Event, name: object) -> str:
+    """Without the `:*` with which such ARNs are written at times, and without a stream of it."""
+    text = name.partition(":log-stream:")[0] if isinstance(name, str) else ""
+    return arn_of(event, "logs", text.removesuffix("*").rstrip(":"), kind="log-group:")
+
+
 def bus_name(bus: object) -> str:
     """A bus by its name; a call that names none means the default one (aws-facts 7.2)."""
     text = bus if isinstance(bus, str) and bus else DEFAULT_BUS

@@ -11,6 +11,7 @@ from monitor.arns import (
     bucket_arn,
     built,
     bus_arn,
+    log_group_arn,
     queue_arn,
     rule_arn,
     topic_of,
@@ -71,6 +72,19 @@ def test_buckets() -> None:
     assert bucket_arn("eu-west-1", "logs") == "arn:aws:s3:::logs"
     assert bucket_arn("cn-north-1", "logs") == "arn:aws-cn:s3:::logs"
     assert bucket_arn("eu-west-1", "a b") == bucket_arn(None, None) == bucket_arn(None, "") == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["/app", "/app:*", "/app:", f"arn:aws:logs:{HERE}:log-group:/app:log-stream:x"]
+)
+def test_a_log_group_however_it_is_written(name: str) -> None:
+    assert log_group_arn(EVENT, name) == f"arn:aws:logs:{HERE}:log-group:/app"
+
+
+def test_no_log_group() -> None:
+    assert (
+        log_group_arn(EVENT, None) == log_group_arn(EVENT, "") == log_group_arn(EVENT, ":*") == ""
+    )
 
 
 def test_names_and_arns() -> None:
