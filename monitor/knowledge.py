@@ -15,7 +15,7 @@ from monitor.windows import Windows
 class Watched(msgspec.Struct, frozen=True):
     """The resources that our sight and our rights rest on, as ARNs.
 
-    From the settings, and what the daemon finds at the start: see `monitor.inventory`.
+    From the settings, and what the daemon finds at the start: see `monitor.loops.inventory`.
     """
 
     trails: frozenset[str] = frozenset()

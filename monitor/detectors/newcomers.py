@@ -14,9 +14,9 @@ from monitor.correlation import HARMFUL, HARMLESS, for_a_service, is_person
 from monitor.detector import KMS, About, Base
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.kms_calls import USES
 from monitor.knowledge import Knowledge
 from monitor.parameters import short
+from monitor.sight.kms_calls import USES
 from monitor.windows import DAY, Window
 
 

@@ -13,7 +13,7 @@ from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Severity
 from monitor.parameters import listed, short
-from monitor.queue_attributes import Limits, judge
+from monitor.sight.queues import Limits, judge
 from monitor.whose import OnOurs, graded, lowered
 
 SQS = "sqs.amazonaws.com"

@@ -1,7 +1,7 @@
 """Somebody told a CloudTrail trail, or an event data store, to leave out what is done to keys.
 
 Any event selector may do it: `excludeManagementEventSources`, `readWriteType`, or an advanced
-selector that takes other sources only. `monitor.trail_sight` judges what is left (aws-facts 7.1).
+selector that takes other sources only. `monitor.sight.trails` judges what is left (aws-facts 7.1).
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import listed, mapped, said
-from monitor.trail_sight import Sight, sight
+from monitor.sight.trails import Sight, sight
 from monitor.whose import OnOurs, graded
 
 CLOUDTRAIL = "cloudtrail.amazonaws.com"

@@ -14,8 +14,8 @@ from monitor.correlation import level_of, listed
 from monitor.detector import KMS, About, Base
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.kms_calls import USES
 from monitor.parameters import short
+from monitor.sight.kms_calls import USES
 
 NEEDS = (*USES, "CreateGrant", "GetPublicKey")
 """What a key is used by (aws-facts 3.2). CreateGrant is how services begin to use one."""

@@ -6,12 +6,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor import event_pattern, plugins
+from monitor import plugins
 from monitor.envelope import open_body
 from monitor.event import Wanted
-from monitor.kms_calls import READS, WRITES
-from monitor.pattern_writer import rule_patterns, write_patterns
-from monitor.rule_sight import samples
+from monitor.sight import event_pattern
+from monitor.sight.kms_calls import READS, WRITES
+from monitor.sight.pattern_writer import rule_patterns, write_patterns
+from monitor.sight.rules import samples
 
 KMS, LAMBDA, CONFIG = "kms.amazonaws.com", "lambda.amazonaws.com", "config.amazonaws.com"
 NATIVE = ("KMS CMK Deletion", "KMS CMK Rotation")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.kms_calls import READS, WRITES
+from monitor.sight.kms_calls import READS, WRITES
+from monitor.sight.trails import COMPARISONS, Sight, sight, use, write
 from monitor.simulator.selectors import Selectors
-from monitor.trail_sight import COMPARISONS, Sight, sight, use, write
 
 KMS = "kms.amazonaws.com"
 

@@ -1,6 +1,6 @@
 """The steps of the inventory that start from ourselves: who we are, our queues, our topics.
 
-See `monitor.inventory`. The names of calls and members are those of AWS's API references.
+See `monitor.loops.inventory`. The names of calls and members are those of AWS's API references.
 """
 
 import json
@@ -41,7 +41,7 @@ class Step(msgspec.Struct):
 
 
 Steps = Callable[[str], AbstractAsyncContextManager[Step]]
-"""`monitor.inventory.Inventory.step`."""
+"""`monitor.loops.inventory.Inventory.step`."""
 
 
 class Finds:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.kms_calls import READS, SERVICE_EVENTS, WRITES
+from monitor.sight.kms_calls import READS, SERVICE_EVENTS, WRITES
 
 KMS = "kms.amazonaws.com"
 MOST_VALUES = 600

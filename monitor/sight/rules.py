@@ -11,8 +11,8 @@ CloudTrail user guide, "Record contents", and on aws-facts 1.1 and 4.1.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from monitor.event_pattern import matches
-from monitor.kms_calls import READS, SERVICE_EVENTS
+from monitor.sight.event_pattern import matches
+from monitor.sight.kms_calls import READS, SERVICE_EVENTS
 
 KMS = "kms.amazonaws.com"
 API_CALL = "AWS API Call via CloudTrail"
