@@ -32,7 +32,7 @@ class Attack(msgspec.Struct, frozen=True):
     key: str
     who: str
     outcome: str
-    """The stage that the monitor's notification has to report (`monitor.advice.stage`)."""
+    """The stage that the monitor's notification has to report (`monitor.telling.advice.stage`)."""
     forged: bool = False
     again: bool = False
 

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from monitor.detector import About, arn_of
+from monitor.arns import arn_of, bucket_arn
+from monitor.detector import About
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.key import partition_of
 from monitor.parameters import member, several, short, text, texts
 from monitor.whose import OnOurs
 
@@ -122,8 +122,7 @@ class ConfigRecorderStopped(OnOurs[ConfigOptions]):
     def channel(self, event: Event, request: dict[str, Any]) -> Iterable[Finding]:
         given = member(request, "deliveryChannel")
         bucket, topic = text(given, "s3BucketName"), text(given, "snsTopicARN")
-        partition = partition_of(event.aws_region or "")
-        ours = self.mine("buckets", [f"arn:{partition}:s3:::{bucket}"] if bucket else [])
+        ours = self.mine("buckets", [bucket_arn(event.aws_region, bucket)])
         if ours and self.mine("topics", [topic]):
             return []
         details = {"bucket": short(bucket), "topic": short(topic)}

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from monitor.arns import account_of
 from monitor.detector import KMS, About, Base, NoOptions
 from monitor.event import Event
 from monitor.finding import Actor, Aspect, Finding, Kind, Severity
 from monitor.key import Grant
-from monitor.key_policy.document import account_of
 from monitor.key_policy.trust import TrustOptions, is_outsider
 
 OPERATION = re.compile(r"[A-Za-z]{1,40}")

@@ -7,10 +7,10 @@ role is known by its account and its name, which is unique in an account whateve
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from monitor.denials import NEEDED, allows, denied, statements
 from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
+from monitor.iam_policy.plain import NEEDED, allows, denied, read
 from monitor.parameters import member, noun_and_resource, number, short, text
 from monitor.whose import OnOurs
 
@@ -175,12 +175,12 @@ def judge(name: str, request: dict[str, Any]) -> tuple[Severity | None, str]:
 
 def judge_rights(name: str, request: dict[str, Any]) -> tuple[Severity, str]:
     """A policy that is written: what it denies counts, wherever and under whatever condition."""
-    document = member(request, "policyDocument")
+    policy = read(member(request, "policyDocument"))
     if name == "CreatePolicyVersion" and not member(request, "setAsDefault"):
         return Severity.LOW, "got one more version"
-    if denied(document, NEEDED).any:
+    if denied(policy, NEEDED).any:
         return Severity.CRITICAL, "is now denied what it needs"
-    if statements(document) is None:
+    if policy is None:
         return Severity.HIGH, "got a policy that cannot be read"
     written = "got another version" if name == "CreatePolicyVersion" else "got an inline policy"
     return Severity.MEDIUM, written
@@ -189,9 +189,9 @@ def judge_rights(name: str, request: dict[str, Any]) -> tuple[Severity, str]:
 def judge_change(name: str, request: dict[str, Any]) -> tuple[Severity | None, str]:
     match name:
         case "UpdateAssumeRolePolicy":
-            document = member(request, "policyDocument")
+            policy = read(member(request, "policyDocument"))
             ways = ("sts:AssumeRole", "sts:AssumeRoleWithWebIdentity")
-            if denied(document, ways).any or not any(allows(document, one) for one in ways):
+            if denied(policy, ways).any or not any(allows(policy, one) for one in ways):
                 return Severity.CRITICAL, "may be assumed by nobody, or not by all, any more"
             return Severity.HIGH, "may be assumed by others than before"
         case "UpdateRole" if (seconds := number(member(request, "maxSessionDuration"))) is not None:

@@ -6,11 +6,11 @@ from typing import ClassVar
 import msgspec
 from pydantic import BaseModel, Field
 
+from monitor.arns import account_of
 from monitor.correlation import (
     HARMFUL,
     HARMLESS,
     TAKES_AWAY,
-    clip,
     for_a_service,
     is_person,
     level_of,
@@ -20,8 +20,7 @@ from monitor.correlation import (
 from monitor.detector import KMS, About, Base, is_denied
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.key_policy.document import account_of
-from monitor.parameters import text
+from monitor.parameters import short, text
 from monitor.windows import Entry, Window
 
 PREPARED_BY: dict[str, frozenset[str]] = {
@@ -174,7 +173,7 @@ class DeniedThenSuccess(Base[DeniedOptions]):
         level = level_of(len(denied), self.options.attempts)
         if not window.rises(event.event_id, level, within):
             return []
-        title = f"{len(denied)} denied attempts, then {success}, by {clip(who)}"
+        title = f"{len(denied)} denied attempts, then {success}, by {short(who)}"
         details = {"denied": listed(one.what.split()[0] for one in denied)}
         if event.failed:
             # It came late: what it completes is told, but a failed call stays an attempt.

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.blinding import CALLS, RECORDERS, ROLES, blinds
 from monitor.knowledge import Watched
+from monitor.sight.blinding import CALLS, RECORDERS, ROLES, blinds
 from tests.samples import ACCOUNT, OTHER_ACCOUNT, REGION, event
 
 TRAIL = f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/main"

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from monitor.event import Wanted
-from monitor.event_pattern import MAX_PATTERN_CHARACTERS
 from monitor.notices import CONFIG, CONFIG_DETAILS, CONFIG_EVENTS
-from monitor.rule_sight import KMS, bridge_source, native, only_reads
+from monitor.sight.event_pattern import MAX_PATTERN_CHARACTERS
+from monitor.sight.rules import KMS, bridge_source, native, only_reads
 
 NETWORK = "AWS Network Activity Event via CloudTrail"
 """A VPC endpoint's own record of a call, which no detector looks at."""

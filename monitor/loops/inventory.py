@@ -20,8 +20,8 @@ from monitor.errors import MonitorError
 from monitor.event import Event
 from monitor.key import KeyRef
 from monitor.knowledge import Knowledge, Watched
-from monitor.looking import Finds, Look, OurQueue, Place, Step, identities, queues, topics
-from monitor.looking_around import roads, trails
+from monitor.loops.looking import Finds, Look, OurQueue, Place, Step, identities, queues, topics
+from monitor.loops.looking_around import roads, trails
 from monitor.own_event import own_event
 
 EVERY = 3600.0

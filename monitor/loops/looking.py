@@ -1,6 +1,6 @@
 """The steps of the inventory that start from ourselves: who we are, our queues, our topics.
 
-See `monitor.inventory`. The names of calls and members are those of AWS's API references.
+See `monitor.loops.inventory`. The names of calls and members are those of AWS's API references.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from monitor.aws import Aws
-from monitor.key import KeyRef, partition_of
+from monitor.key import KeyRef
 from monitor.knowledge import Watched
 
 Place = tuple[str, str]
@@ -41,7 +41,7 @@ class Step(msgspec.Struct):
 
 
 Steps = Callable[[str], AbstractAsyncContextManager[Step]]
-"""`monitor.inventory.Inventory.step`."""
+"""`monitor.loops.inventory.Inventory.step`."""
 
 
 class Finds:
@@ -160,7 +160,3 @@ async def topics(look: Look, ours: Iterable[str], queues: Sequence[OurQueue]) ->
                     for one in page["Subscriptions"]:
                         if one.get("Endpoint") in arns:
                             look.finds.add("subscriptions", one.get("SubscriptionArn"))
-
-
-def bucket_arn(region: str, name: str) -> str:
-    return f"arn:{partition_of(region)}:s3:::{name}"

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.kms_calls import SERVICE_EVENTS, USES, WRITES
+from monitor.sight.kms_calls import READS, SERVICE_EVENTS, WRITES
 
 KMS = "kms.amazonaws.com"
 MOST_VALUES = 600
@@ -49,7 +49,7 @@ class Sight(msgspec.Struct, frozen=True):
 def sight(
     selectors: Mapping[str, Any],
     writes: Iterable[str] = WRITES,
-    uses: Iterable[str] = USES,
+    uses: Iterable[str] = READS,
 ) -> Sight:
     """Judge a trail's selectors, as PutEventSelectors takes them or GetEventSelectors answers.
 

@@ -7,62 +7,50 @@ blinded us about the time when a key was damaged. Parameters: aws-facts 7.
 from collections.abc import Callable
 from typing import Any
 
-from monitor.detector import arn_of
+from monitor.arns import arn_of, bus_arn, queue_arn, rule_arn, trail_arn
 from monitor.event import Event
-from monitor.key import partition_of
 from monitor.knowledge import Watched
-from monitor.trail_sight import sight
+from monitor.sight.trails import sight
 
 Arn = Callable[[Event, dict[str, Any]], str]
+"""Reads what a call touches."""
 
 
-def named(service: str, member: str, kind: str = "") -> Arn:
-    """Reads a member that is an ARN, or a name in the caller's account and Region."""
-
-    def arn(event: Event, request: dict[str, Any]) -> str:
-        return arn_of(event, service, request.get(member), kind=kind)
-
-    return arn
+def trail(member: str) -> Arn:
+    return lambda event, request: trail_arn(event, request.get(member))
 
 
 def rule(member: str) -> Arn:
-    """Reads the name of an EventBridge rule; without a bus it is on the default one."""
+    return lambda event, request: rule_arn(event, request.get(member), request.get("eventBusName"))
 
-    def arn(event: Event, request: dict[str, Any]) -> str:
-        bus = request.get("eventBusName")
-        # A bus may be named by its ARN: the rule's ARN holds its name only.
-        name = bus.rpartition("/")[2] if isinstance(bus, str) else ""
-        kind = f"rule/{name}/" if name not in {"", "default"} else "rule/"
-        return arn_of(event, "events", request.get(member), kind=kind)
 
-    return arn
+def topic(member: str) -> Arn:
+    return lambda event, request: arn_of(event, "sns", request.get(member))
+
+
+def bus(event: Event, request: dict[str, Any]) -> str:
+    return bus_arn(event, request.get("name"))
 
 
 def queue(event: Event, request: dict[str, Any]) -> str:
-    """SQS names queues by URLs of several forms; account and name come last in all of them."""
-    url = request.get("queueUrl")
-    parts = url.rstrip("/").split("/") if isinstance(url, str) else []
-    if len(parts) < 2:
-        return ""
-    region = event.aws_region or ""
-    return f"arn:{partition_of(region)}:sqs:{region}:{parts[-2]}:{parts[-1]}"
+    return queue_arn(event, request.get("queueUrl"))
 
 
 CALLS: dict[tuple[str, str], tuple[str, Arn]] = {
-    ("cloudtrail.amazonaws.com", "DeleteTrail"): ("trails", named("cloudtrail", "name", "trail/")),
+    ("cloudtrail.amazonaws.com", "DeleteTrail"): ("trails", trail("name")),
     ("cloudtrail.amazonaws.com", "PutEventSelectors"): (
         "trails",
-        named("cloudtrail", "trailName", "trail/"),
+        trail("trailName"),
     ),
-    ("cloudtrail.amazonaws.com", "StopLogging"): ("trails", named("cloudtrail", "name", "trail/")),
-    ("cloudtrail.amazonaws.com", "UpdateTrail"): ("trails", named("cloudtrail", "name", "trail/")),
-    ("events.amazonaws.com", "DeleteEventBus"): ("buses", named("events", "name", "event-bus/")),
+    ("cloudtrail.amazonaws.com", "StopLogging"): ("trails", trail("name")),
+    ("cloudtrail.amazonaws.com", "UpdateTrail"): ("trails", trail("name")),
+    ("events.amazonaws.com", "DeleteEventBus"): ("buses", bus),
     ("events.amazonaws.com", "DeleteRule"): ("rules", rule("name")),
     ("events.amazonaws.com", "DisableRule"): ("rules", rule("name")),
     ("events.amazonaws.com", "PutRule"): ("rules", rule("name")),
     ("events.amazonaws.com", "RemoveTargets"): ("rules", rule("rule")),
-    ("sns.amazonaws.com", "DeleteTopic"): ("topics", named("sns", "topicArn")),
-    ("sns.amazonaws.com", "Unsubscribe"): ("subscriptions", named("sns", "subscriptionArn")),
+    ("sns.amazonaws.com", "DeleteTopic"): ("topics", topic("topicArn")),
+    ("sns.amazonaws.com", "Unsubscribe"): ("subscriptions", topic("subscriptionArn")),
     ("sqs.amazonaws.com", "DeleteQueue"): ("queues", queue),
     ("sqs.amazonaws.com", "PurgeQueue"): ("queues", queue),
     ("sqs.amazonaws.com", "SetQueueAttributes"): ("queues", queue),

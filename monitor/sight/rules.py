@@ -11,8 +11,8 @@ CloudTrail user guide, "Record contents", and on aws-facts 1.1 and 4.1.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from monitor.event_pattern import matches
-from monitor.kms_calls import SERVICE_EVENTS, USES
+from monitor.sight.event_pattern import matches
+from monitor.sight.kms_calls import READS, SERVICE_EVENTS
 
 KMS = "kms.amazonaws.com"
 API_CALL = "AWS API Call via CloudTrail"
@@ -40,7 +40,7 @@ def only_reads(call: Call) -> bool:
     of their calls tell it as well.
     """
     source, name = call
-    if source == KMS and name in USES:
+    if source == KMS and name in READS:
         return True
     return not native(source) and name.startswith(READING)
 

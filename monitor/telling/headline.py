@@ -1,13 +1,13 @@
 """The one line that says it all, symptom first: subjects of messages, lines on small screens. Pure.
 
-What came with the event is untrusted: see `monitor.notification`.
+What came with the event is untrusted: see `monitor.telling.notification`.
 """
 
 from typing import Final
 
-from monitor import advice
 from monitor.decision import Decision, Outcome, Reason, Verdict
 from monitor.finding import Finding, Kind
+from monitor.telling import advice
 
 LIMIT: Final = 500
 """Characters of the longest text that is quoted from an event."""

@@ -43,11 +43,11 @@ goes away or changes its meaning; new members may come at any time):
 import hashlib
 from typing import Final
 
-from monitor import advice
 from monitor.clock import iso
 from monitor.decision import Action, Decision, Verdict
 from monitor.finding import Actor, Finding
-from monitor.headline import LIMIT, NAME, clean, subject
+from monitor.telling import advice
+from monitor.telling.headline import LIMIT, NAME, clean, subject
 
 SCHEMA: Final = "kms-monitor.notification/1"
 MOST_DETAILS: Final = 20

@@ -40,11 +40,11 @@ USES = (
     "GenerateDataKeyPairWithoutPlaintext",
     "GenerateDataKeyWithoutPlaintext",
     "GenerateMac",
-    "GenerateRandom",
-    "GetParametersForImport",
     "ReEncrypt",
     "Sign",
     "Verify",
     "VerifyMac",
 )
-"""To use a key is, to CloudTrail, to read only."""
+"""The cryptographic operations with a key."""
+READS = (*USES, "GenerateRandom", "GetParametersForImport")
+"""Calls that count as read-only to CloudTrail, and to EventBridge, though they matter."""

@@ -25,8 +25,8 @@ from monitor.backoff import Backoff
 from monitor.clock import Clock, iso
 from monitor.logs import printable
 from monitor.metrics import Metrics
-from monitor.mqtt_broker import BrokerOptions
-from monitor.outbox import Outbox
+from monitor.mqtt.broker import BrokerOptions
+from monitor.mqtt.outbox import Outbox
 
 SENDERS: Final = 8
 """Publishes at a time; aiomqtt warns above 10 (operations 4.1)."""

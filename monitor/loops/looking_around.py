@@ -1,7 +1,7 @@
 """The steps of the inventory that look at the guarded places: their trails, and the way to us.
 
-See `monitor.inventory`. CloudTrail's events are on the default bus of the account and Region where
-they happened; from there a rule sends them into a queue, through a topic, or over one more bus to
+See `monitor.loops.inventory`. CloudTrail's events are on the default bus of the account and Region
+where they happened; from there a rule sends them into a queue, through a topic, or over one more bus to
 another rule (EventBridge user guide, "Sending and receiving events between accounts"; there is no
 third bus: aws-facts 10).
 """
@@ -9,11 +9,12 @@ third bus: aws-facts 10).
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from monitor.event_pattern import InvalidPatternError, parse
+from monitor.arns import bucket_arn
 from monitor.key import partition_of
-from monitor.looking import Look, OurQueue, Place, Step, bucket_arn
-from monitor.rule_sight import KMS, lost
-from monitor.trail_sight import sight
+from monitor.loops.looking import Look, OurQueue, Place, Step
+from monitor.sight.event_pattern import InvalidPatternError, parse
+from monitor.sight.rules import KMS, lost
+from monitor.sight.trails import sight
 
 CRUCIAL = ("DisableKey", "ScheduleKeyDeletion")
 """A trail or a rule that shows neither shows nothing that matters.

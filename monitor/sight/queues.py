@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from monitor.finding import Severity
-from monitor.resource_policy import ResourcePolicy
+from monitor.iam_policy.plain import allows, denied, is_public, read
 
 READ = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility")
 """What the daemon does with the queue."""
@@ -108,15 +108,17 @@ def number(name: str, text: str, limits: Limits) -> Iterable[Problem]:
 
 def policy(text: str) -> list[Problem]:
     """SetQueueAttributes replaces the whole policy; an empty one is none."""
-    given = ResourcePolicy(text)
-    if not text or not given.admits(SEND):
+    given = read(text)
+    if not allows(given, SEND):
         return [(Severity.CRITICAL, "nobody may send to it any more")]
     problems: list[Problem] = []
-    if given.open_to_all():
+    if is_public(given):
         problems.append((Severity.HIGH, "everybody may use it"))
-    denied = [action for action in (SEND, *READ) if given.denies(action)]
-    if denied:
-        problems.append((Severity.HIGH, f"it forbids {', '.join(denied)}"))
+    asked = (SEND, *READ)
+    forbidden = denied(given, asked).any
+    if forbidden:
+        named = ", ".join(one for one in asked if one in forbidden)
+        problems.append((Severity.HIGH, f"it forbids {named}"))
     return problems or [(Severity.MEDIUM, "its policy was replaced")]
 
 
