@@ -11,11 +11,12 @@ ARGS ?=
 .PHONY: help
 help:
 	@echo "make demo    play the attacks against the real daemon on the simulator (ARGS=--stay keeps it open)"
-	@echo "make test    run every test; those of services that are not installed are skipped, with the reason"
+	@echo "make test    run every test; those of services that are not installed are skipped, with the reason (ARGS=...)"
 	@echo "make lint    format check, lint, types, import contracts, spelling, Dockerfile"
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
 	@echo "make schema  write config/schema.json again"
-	@echo "make reference  write docs/detectors.md, the detectors in config/example.yaml and deploy/aws/event-pattern-*.json again"
+	@echo "make reference  write again what is made from the code: docs/detectors.md, docs/peers.md, config/example.yaml,"
+	@echo "             deploy/aws/event-pattern-*.json"
 	@echo "make lock    write requirements/*.txt again"
 
 # --no-build-isolation: hatchling itself comes from the hashed file, so nothing unhashed is installed.
@@ -31,8 +32,14 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: $(STAMP)
 	@$(BIN)/kms-monitor demo $(ARGS)
 
+# Units share no clock and no port, so they run on all cores; what takes real time runs by itself.
 test: $(STAMP)
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/pytest -n auto tests/unit tests/suites
+	$(BIN)/pytest tests/journey tests/real
+else
 	$(BIN)/pytest $(ARGS)
+endif
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -61,6 +68,8 @@ reference: $(STAMP)
 	$(BIN)/kms-monitor generate detectors --settings config/example.yaml > config/example.yaml.new
 	mv config/example.yaml.new config/example.yaml
 	$(BIN)/kms-monitor generate event-pattern --output deploy/aws
+	$(BIN)/python -m tests.peers > docs/peers.md.new
+	mv docs/peers.md.new docs/peers.md
 
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header

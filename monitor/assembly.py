@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from pydantic import BaseModel
 
-from monitor import canary, plugins
+from monitor import plugins
 from monitor.aws import Aws, Entry
 from monitor.books import Books
 from monitor.clock import Clock
@@ -17,6 +17,7 @@ from monitor.duplicates import Duplicates
 from monitor.errors import PluginError, SettingsError
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
+from monitor.loops import canary
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.policy import Rules

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from monitor.event import Event
+from monitor.parameters import short
 from monitor.windows import Entry
 
 TAKES_AWAY = frozenset({"DeleteImportedKeyMaterial", "DisableKey", "ScheduleKeyDeletion"})
@@ -57,24 +58,19 @@ def level_of(count: int, first: int, steps: Iterable[int] = STEPS) -> int:
 def is_person(event: Event) -> bool:
     """Whether a user or a role called, and not AWS itself or a role that AWS made for a service."""
     actor = event.actor
-    return bool(actor.arn) and ":role/aws-service-role/" not in actor.principal
+    return bool(actor.arn) and not actor.is_aws
 
 
 def for_a_service(event: Event) -> bool:
     """Whether it is a grant that a service asked for in somebody's name (aws-facts 1.3)."""
-    return event.event_name in GRANTS and bool(event.actor.invoked_by)
-
-
-def clip(text: str, most: int = 80) -> str:
-    """Untrusted text, cut to what fits into a title or a list."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return event.event_name in GRANTS and event.actor.on_an_errand
 
 
 def listed(texts: Iterable[str], most: int = 5) -> str:
     """A few of them, each once, in their order, and how many more there are."""
     found = list(dict.fromkeys(texts))
     more = f", and {len(found) - most} more" if len(found) > most else ""
-    return ", ".join(clip(one, 120) for one in found[:most]) + more
+    return ", ".join(short(one, 120) for one in found[:most]) + more
 
 
 def when(at: float) -> str:
@@ -85,6 +81,6 @@ def when(at: float) -> str:
 def story(entries: Iterable[Entry], joint: str = "by", most: int = 8) -> str:
     """What happened, oldest first: the last `most` of it."""
     return "; ".join(
-        f"{when(one.at)} {one.what} {joint} {clip(one.about, 120)}"
+        f"{when(one.at)} {one.what} {joint} {short(one.about, 120)}"
         for one in sorted(entries)[-most:]
     )

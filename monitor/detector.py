@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from monitor.event import Event
 from monitor.finding import Aspect, Finding, Kind, Severity
-from monitor.key import KeyState, partition_of
+from monitor.key import KeyState
 from monitor.knowledge import Knowledge
 
 KMS = "kms.amazonaws.com"
@@ -142,19 +142,6 @@ class Base(Generic[OptionsT]):
             resource=resource,
             details={"error_message": event.error_message or ""},
         )
-
-
-def arn_of(event: Event, service: str, name: object, *, kind: str = "") -> str:
-    """The ARN of what a call names by its ARN, or by its name in the caller's account and Region.
-
-    `kind` stands before the name, such as `trail/`; "" where `name` is no text.
-    """
-    if not isinstance(name, str) or not name:
-        return ""
-    if name.startswith("arn:"):
-        return name
-    region, account = event.aws_region or "", event.recipient_account_id or ""
-    return f"arn:{partition_of(region)}:{service}:{region}:{account}:{kind}{name}"
 
 
 def is_denied(code: str | None) -> bool:

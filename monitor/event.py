@@ -15,7 +15,7 @@ import msgspec
 from monitor.decoding import explain, part, with_whole_characters
 from monitor.errors import Unreadable
 from monitor.finding import Actor
-from monitor.key import KeyRef
+from monitor.key import KeyRef, partition_of
 
 T = TypeVar("T")
 NULL = msgspec.Raw(b"null")
@@ -256,5 +256,5 @@ def locate_key(event: Event) -> KeyRef | None:
 
 def key_from_parts(event: Event, key_id: str) -> KeyRef | None:
     """A bare key id, completed by the record's Region and account."""
-    account = event.recipient_account_id or ""
-    return KeyRef.parse(f"arn:aws:kms:{event.aws_region or ''}:{account}:key/{key_id}")
+    account, region = event.recipient_account_id or "", event.aws_region or ""
+    return KeyRef.parse(f"arn:{partition_of(region)}:kms:{region}:{account}:key/{key_id}")

@@ -1,6 +1,7 @@
 """What a detector saw."""
 
 import hashlib
+import re
 from enum import IntEnum, StrEnum
 from typing import Final
 
@@ -61,6 +62,18 @@ SERVICES: Final = {
     "ssm.amazonaws.com": "Systems Manager",
 }
 """What `invokedBy` says where a service of infrastructure as code acts for somebody."""
+ERRANDS: Final = frozenset(
+    {
+        *SERVICES,
+        "apigateway.amazonaws.com",
+        "scheduler.amazonaws.com",
+        "states.amazonaws.com",
+    }
+)
+"""Services that make whatever call somebody has written down for them: who wrote it, did it."""
+ROLE_OF_AWS: Final = re.compile(
+    r"arn:aws[a-z-]*:(iam::[0-9]{12}:role/(aws-service-role/|aws:)|sts::[0-9]{12}:assumed-role/aws:)"
+)
 TOOLS: Final = {
     "cloudformation.amazonaws.com": "CloudFormation",
     "aws-cdk": "CDK",
@@ -115,6 +128,23 @@ class Actor(msgspec.Struct, frozen=True):
     def principal(self) -> str:
         """Who it is, the same for all sessions of one role: what windows count by."""
         return self.issuer_arn or self.name
+
+    @property
+    def on_an_errand(self) -> bool:
+        """Whether AWS made the call of its own accord for somebody, as EC2 makes a grant.
+
+        Not so where a service only passes on what it was told to call.
+        """
+        return bool(self.invoked_by) and self.invoked_by not in ERRANDS
+
+    @property
+    def is_aws(self) -> bool:
+        """Whether it is a role that only AWS can assume.
+
+        Nobody else can make a service-linked role (IAM user guide, "Create a service-linked role"),
+        nor one whose name has a colon, as EC2's `aws:ec2-infrastructure` has.
+        """
+        return bool(ROLE_OF_AWS.match(self.principal))
 
     @property
     def tool(self) -> str:

@@ -15,7 +15,7 @@ from monitor.windows import Windows
 class Watched(msgspec.Struct, frozen=True):
     """The resources that our sight and our rights rest on, as ARNs.
 
-    From the settings, and what the daemon finds at the start: see `monitor.inventory`.
+    From the settings, and what the daemon finds at the start: see `monitor.loops.inventory`.
     """
 
     trails: frozenset[str] = frozenset()
@@ -42,13 +42,15 @@ class Watched(msgspec.Struct, frozen=True):
     def ours(self, kind: str, arn: str) -> bool | None:
         """Whether a resource is one of these; None where none of its kind is known to us.
 
-        `kind` is the name of a field, such as `trails`. An ARN that ends in `*` (a log group's
-        `:*`) stands for all that begin so.
+        `kind` is the name of a field, such as `trails`. A known one that ends in `*` stands for
+        all that begin so, and one that ends in `:*`, as a log group's may, for the group, too.
         """
         known: frozenset[str] = getattr(self, kind)
         if not known:
             return None
-        return arn in known or any(one.endswith("*") and arn.startswith(one[:-1]) for one in known)
+        if arn in known or f"{arn}:*" in known:
+            return True
+        return any(one.endswith("*") and arn.startswith(one[:-1]) for one in known)
 
     def joined(self, other: "Watched") -> "Watched":
         """Both together."""

@@ -7,19 +7,19 @@ judges as it does those from the queues. Nothing here waits or runs.
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-from monitor import canary, sweep
 from monitor.assembly import Parts, queues_of
 from monitor.aws import Aws
-from monitor.canary import Canary
 from monitor.clock import Clock
-from monitor.inventory import Inventory
 from monitor.ledger import Store
-from monitor.looking import OurQueue
+from monitor.loops import canary, sweep
+from monitor.loops.canary import Canary
+from monitor.loops.inventory import Inventory
+from monitor.loops.looking import OurQueue
+from monitor.loops.own_road import OwnRoad
+from monitor.loops.silence import Silence
+from monitor.loops.sweep import Sweep
 from monitor.metrics import Metrics
-from monitor.own_road import OwnRoad
 from monitor.settings import Settings
-from monitor.silence import Silence
-from monitor.sweep import Sweep
 
 Tasks = Iterator[tuple[str, Coroutine[Any, Any, Any]]]
 """What is to be run, and a name for each that reads as a sentence."""

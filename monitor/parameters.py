@@ -75,6 +75,23 @@ def number(value: object) -> float | None:
     return None
 
 
+def listed(found: object) -> list[Any]:
+    """A list as it is; anything else is an empty one."""
+    return found if isinstance(found, list) else []
+
+
+def mapped(found: object) -> dict[str, Any]:
+    """An object as it is; anything else is an empty one."""
+    return found if isinstance(found, dict) else {}
+
+
+def said(request: Mapping[str, Any], name: str) -> bool | None:
+    """A switch in a request; None where it was not touched. CloudTrail may write it as text."""
+    return {True: True, False: False, "true": True, "false": False}.get(
+        found if isinstance(found := request.get(name), bool | str) else ""
+    )
+
+
 def unwrapped(parameters: dict[str, Any], name: str) -> dict[str, Any]:
     """What stands in the member that newer calls of EC2 wrap everything into; else all of it."""
     inner = parameters.get(name)

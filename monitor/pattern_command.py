@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from monitor.event import Wanted
-    from monitor.pattern_writer import RulePattern
+    from monitor.sight.pattern_writer import RulePattern
 
 
 def event_pattern(
@@ -47,7 +47,7 @@ def event_pattern(
     Exit codes: 0 all is well; 2 the settings or the command line are wrong.
     """
     # Here and not above, so that --help and the other commands start fast.
-    from monitor.pattern_writer import rule_patterns  # noqa: PLC0415
+    from monitor.sight.pattern_writer import rule_patterns  # noqa: PLC0415
 
     try:
         wanted = wanted_by(config)
@@ -102,7 +102,7 @@ def write(directory: Path, written: "list[RulePattern]") -> None:
 
 def notes(wanted: "Wanted", written: "list[RulePattern]") -> list[str]:
     """What is to be known about the rules: their states, and where they have to be."""
-    from monitor.pattern_writer import GLOBAL  # noqa: PLC0415
+    from monitor.sight.pattern_writer import GLOBAL  # noqa: PLC0415
 
     found: list[str] = []
     for number, one in enumerate(written, 1):

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from monitor.key import KeyRef
 
 
 def quoted(value: Any) -> Any:
@@ -14,6 +16,15 @@ def quoted(value: Any) -> Any:
 
 AccountId = Annotated[str, BeforeValidator(quoted), Field(pattern=r"^\d{12}$")]
 Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]{0,20}:[a-z0-9-]+:[^\s]*$", max_length=2048)]
+
+
+def is_key(arn: str) -> str:
+    if KeyRef.parse(arn) is None:
+        raise ValueError(f"{arn} is not the ARN of a KMS key")
+    return arn
+
+
+KeyArn = Annotated[Arn, AfterValidator(is_key)]
 
 
 class Model(BaseModel):

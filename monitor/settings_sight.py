@@ -1,10 +1,10 @@
 """The settings about what the daemon looks after and finds by itself. See `monitor.settings`."""
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from monitor.key import KeyRef
 from monitor.knowledge import Watched
-from monitor.setting_types import Arn, Model
+from monitor.setting_types import Arn, KeyArn, Model
 
 
 class WatchedSettings(Model):
@@ -29,15 +29,9 @@ class WatchedSettings(Model):
     deployments: list[Arn] = Field(
         [], description="What the daemon runs in: stacks, functions, services, instances."
     )
-    keys: dict[Arn, str] = Field(
+    keys: dict[KeyArn, str] = Field(
         {}, description="Keys that encrypt any of these, and what each one encrypts."
     )
-
-    @model_validator(mode="after")
-    def keys_are_keys(self) -> "WatchedSettings":
-        if wrong := [arn for arn in self.keys if KeyRef.parse(arn) is None]:
-            raise ValueError(f"keys: {wrong[0]} is not the ARN of a KMS key")
-        return self
 
     def known(self) -> Watched:
         lists = self.model_dump(exclude={"discover", "keys"})
@@ -72,7 +66,7 @@ class SweepSettings(Model):
 class CanarySettings(Model):
     """A harmless call of our own whose event must come back to us."""
 
-    keys: list[Arn] = Field(
+    keys: list[KeyArn] = Field(
         [],
         description="Keys that nothing else uses, one in each account and Region that is to be "
         "watched so. The call is EnableKey. None: no canaries.",
@@ -84,12 +78,6 @@ class CanarySettings(Model):
         le=86_400,
         description="After which one counts as lost. CloudTrail needs minutes at times.",
     )
-
-    @model_validator(mode="after")
-    def keys_are_keys(self) -> "CanarySettings":
-        if wrong := [arn for arn in self.keys if KeyRef.parse(arn) is None]:
-            raise ValueError(f"keys: {wrong[0]} is not the ARN of a KMS key")
-        return self
 
     @property
     def refs(self) -> list[KeyRef]:

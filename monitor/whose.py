@@ -1,24 +1,16 @@
-"""Which resource a call was about, and whether it is one of those that our sight rests on.
+"""Whether a call was about one of the resources that our sight rests on.
 
-Callers name a resource in many ways: by name or by ARN, a queue by a URL. A call that was denied
-has no parameters at all; then the ARN stands at best in the error's text (aws-facts 2.4).
+What a caller names is made an ARN first: see `monitor.arns`. A call that was denied has no
+parameters at all; then the ARN stands at best in the error's text (aws-facts 2.4).
 """
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Iterable
 
+from monitor.arns import arn_in
 from monitor.detector import Base, OptionsT, is_denied
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.key import partition_of
-from monitor.parameters import key_owner, short
-
-ARN = re.compile(r"arn:aws[a-z-]{0,20}:[a-z0-9-]{1,40}:[a-z0-9-]{0,40}:[0-9]{0,12}:\S{1,1000}")
-NAME = re.compile(r"[A-Za-z0-9._/@+=-]{1,256}")
-ACCOUNT = re.compile(r"[0-9]{12}")
-DEFAULT_BUS = "default"
+from monitor.parameters import key_owner, listed, short
 
 
 class OnOurs(Base[OptionsT]):
@@ -108,89 +100,3 @@ def graded(
 def lowered(severity: Severity, ours: bool | None) -> Severity:
     """A severity for what may be ours."""
     return severity if ours else min(severity, Severity.LOW)
-
-
-def listed(found: object) -> list[Any]:
-    """A list as it is; anything else is an empty one."""
-    return found if isinstance(found, list) else []
-
-
-def mapped(found: object) -> dict[str, Any]:
-    """An object as it is; anything else is an empty one."""
-    return found if isinstance(found, dict) else {}
-
-
-def said(request: Mapping[str, Any], name: str) -> bool | None:
-    """A switch in a request; None where it was not touched. CloudTrail may write it as text."""
-    return {True: True, False: False, "true": True, "false": False}.get(
-        found if isinstance(found := request.get(name), bool | str) else ""
-    )
-
-
-def named(event: Event, service: str, name: object, prefix: str = "") -> str:
-    """The ARN of what the caller named; "" where that cannot be told."""
-    if not isinstance(name, str):
-        return ""
-    if name.startswith("arn:"):
-        return name if ARN.fullmatch(name) else ""
-    if not NAME.fullmatch(name):
-        return ""
-    return built(event.aws_region, service, event.recipient_account_id, f"{prefix}{name}")
-
-
-def built(region: str | None, service: str, account: str | None, rest: str) -> str:
-    """An ARN of its parts; "" where one is missing."""
-    if not (region and account and ACCOUNT.fullmatch(account)):
-        return ""
-    return f"arn:{partition_of(region)}:{service}:{region}:{account}:{rest}"
-
-
-def arn_in(message: str | None, service: str) -> str:
-    """The first ARN of a service in an error's text; "" where there is none."""
-    found = re.search(rf"arn:aws[a-z-]{{0,20}}:{service}:[^\s\"',]{{1,500}}", message or "")
-    return found[0].rstrip(".;:)") if found else ""
-
-
-def trail_arn(event: Event, name: object) -> str:
-    return named(event, "cloudtrail", name, "trail/")
-
-
-def bus_name(bus: object) -> str:
-    """A bus by its name; a call that names none means the default one (aws-facts 7.2)."""
-    text = bus if isinstance(bus, str) and bus else DEFAULT_BUS
-    return text.rpartition("event-bus/")[2] if text.startswith("arn:") else text
-
-
-def bus_arn(event: Event, bus: object) -> str:
-    if isinstance(bus, str) and bus.startswith("arn:"):
-        return named(event, "events", bus)
-    return named(event, "events", bus_name(bus), "event-bus/")
-
-
-def rule_arn(event: Event, rule: object, bus: object) -> str:
-    """`rule/NAME` on the default bus, `rule/BUS/NAME` on another."""
-    name = bus_name(bus)
-    return named(event, "events", rule, "rule/" if name == DEFAULT_BUS else f"rule/{name}/")
-
-
-def queue_arn(event: Event, url: object) -> str:
-    """The queue of a URL, which has several forms; the last two parts of its path count.
-
-    The Region is the event's own, for not every host says it (aws-facts 7.3).
-    """
-    if not isinstance(url, str):
-        return ""
-    if url.startswith("arn:"):
-        return named(event, "sqs", url)
-    try:
-        parts = [part for part in urlsplit(url).path.split("/") if part]
-    except ValueError:
-        return ""
-    if len(parts) < 2 or not NAME.fullmatch(parts[-1]):
-        return ""
-    return built(event.aws_region, "sqs", parts[-2], parts[-1])
-
-
-def topic_of(subscription: str) -> str:
-    """A subscription's ARN is its topic's, and an id behind it."""
-    return subscription.rpartition(":")[0] if subscription.count(":") > 5 else ""

@@ -12,7 +12,7 @@ Synchronous, hence atomic. `monitor.remembrance` keeps the windows in the store.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Self
 
@@ -21,7 +21,7 @@ import msgspec
 MOST_WINDOWS = 20_000
 """Of one detector; beyond it the window is forgotten that was left alone the longest."""
 MOST_ENTRIES = 500
-"""In one window; beyond it the oldest are forgotten."""
+"""In one window; beyond it the oldest are forgotten of what it is fullest of: see `crowd_out`."""
 UNJUDGED = -1
 """The level of an event that was noted, and no more."""
 DAY = 86400.0
@@ -56,7 +56,7 @@ class Window:
         if self.find(event_id) is None:
             entry = Entry(at, event_id, what, about, self.name, at + keep)
             insort(self.entries, entry)
-            del self.entries[:-MOST_ENTRIES]
+            crowd_out(self.entries)
             if entry in self.entries:
                 self.windows.changed[self.name, event_id] = entry
         return self
@@ -89,7 +89,7 @@ class Window:
         before anybody was told. Level 0 is no rise.
         """
         mine = self.find(event_id)
-        if mine is None:  # crowded out by 500 younger ones
+        if mine is None:  # crowded out
             return 0
         if mine.level == UNJUDGED:
             highest = max(one.level for one in self.around(event_id, within))
@@ -136,7 +136,7 @@ class Windows:
             known = window.find(entry.event_id)
             if known is None:
                 insort(window.entries, entry)
-                del window.entries[:-MOST_ENTRIES]
+                crowd_out(window.entries)
             else:
                 window.entries[window.entries.index(known)] = msgspec.structs.replace(
                     known,
@@ -157,6 +157,19 @@ class Windows:
         """What is to be written to the store, once."""
         changed, self.changed = list(self.changed.values()), {}
         return changed
+
+
+def crowd_out(entries: list[Entry]) -> None:
+    """Of too many entries forget the oldest of the commonest kind.
+
+    Whoever repeats one call on one thing hundreds of times, or forges events of the far future,
+    thus crowds out nothing but that.
+    """
+    while len(entries) > MOST_ENTRIES:
+        counted = Counter((one.what, one.about) for one in entries)
+        most = max(counted.values())
+        full = {kind for kind, times in counted.items() if times == most}
+        del entries[next(n for n, one in enumerate(entries) if (one.what, one.about) in full)]
 
 
 def time_of(entry: Entry) -> float:

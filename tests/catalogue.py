@@ -61,7 +61,7 @@ class Case:
 
     def detection(self) -> Detection:
         """The detector alone, with what the file says that it knows."""
-        kind = plugins.load("detectors", self.detector)
+        kind = kind_of(self.detector)
         knowledge = knowledge_of(self.given)
         made: Detector = kind(kind.Options.model_validate(self.given.get("options", {})), knowledge)
         return Detection([made], METRICS, knowledge)
@@ -115,6 +115,11 @@ def show(detection: Detection, given: dict[str, Any]) -> list[Finding]:
         assert not seen.broken, f"{seen.broken} broke"
         found += seen.findings
     return found
+
+
+@cache
+def kind_of(name: str) -> Any:
+    return plugins.load("detectors", name)
 
 
 @cache

@@ -6,7 +6,7 @@ from monitor.demo.people import ACCOUNT, REGION
 from monitor.detection import Detection
 from monitor.knowledge import Knowledge
 from monitor.metrics import Metrics
-from monitor.pattern_writer import rule_patterns
+from monitor.sight.pattern_writer import rule_patterns
 from monitor.settings_file import read_settings
 from monitor.simulator.events import EVERY_MANAGEMENT_EVENT
 from monitor.simulator.server import Simulator

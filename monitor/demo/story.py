@@ -46,7 +46,7 @@ class Attack(msgspec.Struct, frozen=True):
     """Empty where it is not about a key."""
     who: str
     outcome: str
-    """The stage that the monitor's notification has to report (`monitor.advice.stage`)."""
+    """The stage that the monitor's notification has to report (`monitor.telling.advice.stage`)."""
     forged: bool = False
     again: bool = False
     detector: str = ""

@@ -8,8 +8,9 @@ not say where the alias pointed before (aws-facts 2.2): only who remembers, know
 from collections.abc import Iterable
 from typing import ClassVar
 
+from monitor.arns import arn_of
 from monitor.decoding import part
-from monitor.detector import KMS, About, Base, NoOptions, arn_of, is_denied
+from monitor.detector import KMS, About, Base, NoOptions, is_denied
 from monitor.event import Event, Resource
 from monitor.finding import Aspect, Finding, Kind, Severity
 from monitor.key import KeyRef

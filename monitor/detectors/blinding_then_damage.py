@@ -10,12 +10,13 @@ from typing import ClassVar
 import msgspec
 from pydantic import BaseModel, Field
 
-from monitor.blinding import CALLS, RECORDERS, ROLES, blinds
-from monitor.correlation import TAKES_AWAY, clip, is_person, listed, story
+from monitor.correlation import TAKES_AWAY, is_person, listed, story
 from monitor.detector import KMS, About, Base
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.key import KeyRef
+from monitor.parameters import short
+from monitor.sight.blinding import CALLS, RECORDERS, ROLES, blinds
 from monitor.windows import Entry, Window
 
 SURE, PERHAPS = "", " (perhaps ours)"
@@ -130,7 +131,7 @@ class BlindingThenDamage(Base[BlindingOptions]):
             details={
                 "steps": story(steps, joint="by or of"),
                 "keys": listed(one.about for one in damage),
-                "caller": clip(event.actor.principal, 120),
+                "caller": short(event.actor.principal, 120),
             },
         )
         first = KeyRef.parse(damage[0].about) if damage else None

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from monitor.arns import bucket_arn
 from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.key import partition_of
 from monitor.parameters import member, several, short, text
 from monitor.whose import OnOurs
 
@@ -23,10 +23,6 @@ S3 = "s3.amazonaws.com"
 KEY = "x-amz-server-side-encryption-aws-kms-key-id"
 CUSTOMER = "x-amz-server-side-encryption-customer-algorithm"
 HOUR = 3600.0
-
-
-def bucket_arn(event: Event, name: str) -> str:
-    return f"arn:{partition_of(event.aws_region or '')}:s3:::{name}" if name else ""
 
 
 class ReencryptionOptions(BaseModel, extra="forbid"):
@@ -91,7 +87,7 @@ class ObjectsReencrypted(OnOurs[ReencryptionOptions]):
                 f"Objects are encrypted under {whose}",
                 Severity.HIGH,
                 kind=Kind.NOTICE,
-                resource=bucket_arn(event, bucket),
+                resource=bucket_arn(event.aws_region, bucket),
                 details=details,
                 occasion=f"{event.actor.principal}|{'SSE-C' if customer else owner}|{hour}",
             )
@@ -143,7 +139,7 @@ class BucketEncryptionChanged(OnOurs[NoOptions]):
                 title,
                 severity,
                 kind=Kind.NOTICE,
-                resource=bucket_arn(event, name),
+                resource=bucket_arn(event.aws_region, name),
                 details=details,
             )
         ]

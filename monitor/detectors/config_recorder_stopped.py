@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from monitor.detector import About, arn_of
+from monitor.arns import arn_of, bucket_arn
+from monitor.detector import About
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import member, several, short, text, texts
@@ -43,8 +44,9 @@ class ConfigRecorderStopped(OnOurs[ConfigOptions]):
         "the recorder leave KMS keys out, deleted a rule about keys, or told Config a verdict "
         "about a key by hand. Config is the second witness of how keys are.",
         severity="high where Config records nothing, or no keys, any more; medium for a new "
-        "delivery channel and for a deleted rule about keys; low for daily recording and for "
-        "verdicts that no Lambda function gave; info where it is started again",
+        "delivery channel and for a deleted rule about keys; low for a channel into one of "
+        "`watched.buckets` without a topic, for daily recording and for verdicts that no Lambda "
+        "function gave; info where it is started again",
         techniques=("T1562.001", "T1562.008"),
         false_positives=(
             "A recorder is stopped while it is changed: CloudFormation stops and starts it.",
@@ -120,15 +122,14 @@ class ConfigRecorderStopped(OnOurs[ConfigOptions]):
     def channel(self, event: Event, request: dict[str, Any]) -> Iterable[Finding]:
         given = member(request, "deliveryChannel")
         bucket, topic = text(given, "s3BucketName"), text(given, "snsTopicARN")
-        ours = [
-            self.mine("buckets", [f"arn:aws:s3:::{bucket}"] if bucket else []),
-            self.mine("topics", [topic]),
-        ]
-        if all(ours):
+        ours = self.mine("buckets", [bucket_arn(event.aws_region, bucket)])
+        if ours and self.mine("topics", [topic]):
             return []
         details = {"bucket": short(bucket), "topic": short(topic)}
         title = "AWS Config's delivery channel was set"
-        return [self.tell(event, title, Severity.MEDIUM, details=details)]
+        # Many a channel has no topic: what is recorded is in our bucket all the same.
+        severity = Severity.LOW if ours and not topic else Severity.MEDIUM
+        return [self.tell(event, title, severity, details=details)]
 
     def rule(self, event: Event, request: dict[str, Any]) -> Iterable[Finding]:
         rule = text(request, "configRuleName")

@@ -8,7 +8,8 @@ Lambda's calls have in CloudTrail carry the date of an API version (AWS Lambda d
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
-from monitor.detector import About, Call, NoOptions, arn_of
+from monitor.arns import arn_of
+from monitor.detector import About, Call, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import member, named_resource, number, several, short, switched_off, text

@@ -10,14 +10,15 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from monitor.arns import account_of
 from monitor.detector import KMS, About, Base, NoOptions
 from monitor.event import Event
-from monitor.finding import SERVICES, Actor, Aspect, Finding, Kind, Severity
+from monitor.finding import Actor, Aspect, Finding, Kind, Severity
 from monitor.key import Grant
-from monitor.key_policy.document import account_of
 from monitor.key_policy.trust import TrustOptions, is_outsider
 
 OPERATION = re.compile(r"[A-Za-z]{1,40}")
+SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?")
 GRAVE = frozenset({"CreateGrant", "Decrypt", "ReEncryptFrom"})
 """Who may do one of these can read what is encrypted, or let others do so."""
 GRANTS_PAGE = "https://docs.aws.amazon.com/kms/latest/developerguide/grants.html"
@@ -189,13 +190,13 @@ class GrantRetired(GrantLost):
 
 
 def is_service(name: str) -> bool:
-    return name.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    """Whether it is AWS itself. A role may be called `x.amazonaws.com`, but its ARN has colons."""
+    return name == "AWS Internal" or bool(SERVICE.fullmatch(name))
 
 
 def by_service(actor: Actor) -> bool:
-    """Whether AWS itself called; infrastructure as code does what people tell it to."""
-    called = bool(actor.invoked_by) and actor.invoked_by not in SERVICES
-    return called or actor.type == "AWSService"
+    """Whether AWS itself called, and not somebody through a service that calls what it is told."""
+    return actor.on_an_errand or actor.is_aws or actor.type == "AWSService"
 
 
 def outsider_in_words(name: str) -> str:

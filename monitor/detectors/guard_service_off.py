@@ -7,7 +7,8 @@ them. Their API references name the calls; CloudTrail spells Security Hub's memb
 from collections.abc import Iterable
 from typing import ClassVar
 
-from monitor.detector import About, Base, NoOptions, arn_of
+from monitor.arns import arn_of
+from monitor.detector import About, Base, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import member, short, switched_off, text, texts

@@ -15,12 +15,14 @@ from monitor.detector import KMS, About, Base
 from monitor.errors import Unreadable
 from monitor.event import Event
 from monitor.finding import Aspect, Finding, Kind, Severity
+from monitor.iam_policy.document import Policy
 from monitor.key import KeyRef, partition_of
 from monitor.key_policy.answers import Trust
 from monitor.key_policy.dangers import Danger, closed, opened
 from monitor.key_policy.difference import difference
-from monitor.key_policy.document import Policy, parse
+from monitor.key_policy.document import parse
 from monitor.key_policy.trust import TrustOptions
+from monitor.parameters import said
 
 MOST_LINES = 6
 LONGEST_LINE = 240
@@ -226,7 +228,7 @@ def arn_of_key(key: KeyRef | None) -> str:
 
 def bypassed(request: dict[str, Any]) -> list[Danger]:
     """Without KMS's check the policy may shut out the very caller who set it."""
-    if request.get("bypassPolicyLockoutSafetyCheck") in (True, "true"):
+    if said(request, "bypassPolicyLockoutSafetyCheck"):
         return [Danger(Severity.HIGH, "the lockout safety check was bypassed")]
     return []
 

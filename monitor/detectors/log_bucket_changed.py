@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from monitor.denials import allows, denied, is_public
+from monitor.arns import bucket_arn
 from monitor.detector import About
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.key import partition_of
+from monitor.iam_policy.plain import allows, denied, is_public, read
 from monitor.parameters import member, named_resource, number, several, short, switched_off, text
 from monitor.whose import OnOurs
 
@@ -103,10 +103,8 @@ class LogBucketChanged(OnOurs[LogBucketOptions]):
 
     def inspect(self, event: Event) -> Iterable[Finding]:
         request = event.request()
-        partition = partition_of(event.aws_region or "")
-        start = f"arn:{partition}:s3:::"
         name = text(request, "bucketName")
-        bucket = start + name if name else ""
+        bucket = bucket_arn(event.aws_region, name)
         if event.failed:
             told = bucket or named_resource(event.error_message)
             return self.attempt_on(event, "buckets", [told])
@@ -167,14 +165,15 @@ class LogBucketChanged(OnOurs[LogBucketOptions]):
         """
         if document is None:
             return Severity.CRITICAL, "lost its policy: CloudTrail cannot write to it"
-        if denied(document, WRITES, principals=[CLOUDTRAIL]).outright:
+        policy = read(document)
+        if denied(policy, WRITES, [CLOUDTRAIL]).outright:
             return Severity.CRITICAL, "denies CloudTrail to write to it"
-        if not all(allows(document, one) for one in WRITES):
+        if not all(allows(policy, one) for one in WRITES):
             return Severity.CRITICAL, "does not allow CloudTrail to write to it"
-        if is_public(document):
+        if is_public(policy):
             return Severity.HIGH, "is open to everybody"
         roles = self.knowledge.watched.roles
-        if roles and denied(document, READS, principals=roles).outright:
+        if roles and denied(policy, READS, roles).outright:
             return Severity.HIGH, "denies the daemon to read it"
         return Severity.MEDIUM, "got another policy"
 

@@ -8,7 +8,8 @@ A `kmsKeyId` that is empty takes the key away.
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from monitor.detector import About, NoOptions, arn_of
+from monitor.arns import log_group_arn, trail_arn
+from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import member, named_resource, short, text
@@ -63,28 +64,25 @@ class LogEncryptionChanged(OnOurs[NoOptions]):
         if event.failed:
             # UpdateTrail as a whole is another detector's; a key is ours to tell only if it is said.
             asked = member(request, "kmsKeyId") is not None
-            trail = arn_of(event, "cloudtrail", named, kind="trail/")
+            trail = trail_arn(event, named)
             return self.attempt_on(event, "trails", [trail]) if asked and trail else []
         if member(request, "kmsKeyId") is None:
             return []
         trail = text(event.response(), "trailARN")
-        trail = trail or arn_of(event, "cloudtrail", named, kind="trail/")
+        trail = trail or trail_arn(event, named)
         key = text(event.response(), "kmsKeyId") or text(request, "kmsKeyId")
         made = event.event_name == "CreateTrail"
         ours = self.knowledge.watched.ours("trails", trail)
         return self.judged(event, "A trail", trail, key, ours=False if made else ours)
 
     def group(self, event: Event, request: dict[str, Any]) -> Iterable[Finding]:
-        named = text(request, "logGroupName", "resourceIdentifier").removesuffix(":*")
+        named = text(request, "logGroupName", "resourceIdentifier")
         if event.failed and not named:
-            named = (
-                named_resource(event.error_message).removesuffix(":*").partition(":log-stream:")[0]
-            )
-        group = arn_of(event, "logs", named.rstrip(":"), kind="log-group:")
-        forms = [group, f"{group}:*"] if group else []
+            named = named_resource(event.error_message)
+        group = log_group_arn(event, named)
         if event.failed:
-            return self.attempt_on(event, "log_groups", forms)
-        ours = bool(self.mine("log_groups", forms))
+            return self.attempt_on(event, "log_groups", [group])
+        ours = bool(self.mine("log_groups", [group]))
         return self.judged(event, "A log group", group, text(request, "kmsKeyId"), ours=ours)
 
     def judged(

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from monitor.detector import About, arn_of
+from monitor.arns import arn_of, log_group_arn
+from monitor.detector import About
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import member, named_resource, number, short, text, texts
@@ -83,13 +84,11 @@ class LogGroupChanged(OnOurs[LogGroupOptions]):
     def group(self, event: Event, request: dict[str, Any]) -> Iterable[Finding]:
         named = text(request, "logGroupName", "logGroupIdentifier")
         if event.failed and not named:
-            named = named_resource(event.error_message).partition(":log-stream:")[0]
-        group = arn_of(event, "logs", named.removesuffix(":*"), kind="log-group:")
-        # Such ARNs are written with `:*` and without, and mean the same group.
-        forms = [group, group.rstrip(":") + ":*"] if group else []
+            named = named_resource(event.error_message)
+        group = log_group_arn(event, named)
         if event.failed:
-            return self.attempt_on(event, "log_groups", forms)
-        mine = self.mine("log_groups", forms)
+            return self.attempt_on(event, "log_groups", [group])
+        mine = self.mine("log_groups", [group])
         days = number(member(request, "retentionInDays"))
         if not mine:
             return []

@@ -9,10 +9,11 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import BaseModel, Field
 
-from monitor.correlation import clip, level_of, listed
+from monitor.correlation import level_of, listed
 from monitor.detector import KMS, About, Base
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
+from monitor.parameters import short
 from monitor.windows import Window
 
 Countable = Literal[
@@ -90,7 +91,7 @@ class ManyKeys(Base[ManyKeysOptions]):
             self.finding(
                 event,
                 f"{len(keys)} KMS keys were {done} within {self.options.minutes} minutes "
-                f"by {clip(who)}",
+                f"by {short(who)}",
                 Severity.MEDIUM if created else Severity.CRITICAL,
                 kind=Kind.NOTICE,
                 details={

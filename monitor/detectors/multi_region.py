@@ -11,7 +11,7 @@ from monitor.detector import KMS, About, Base, NoOptions
 from monitor.event import Event
 from monitor.finding import Aspect, Finding, Kind, Severity
 from monitor.knowledge import Knowledge
-from monitor.parameters import region_name, text
+from monitor.parameters import region_name, said, text
 
 GUIDE = "https://docs.aws.amazon.com/kms/latest/developerguide/"
 API = "https://docs.aws.amazon.com/kms/latest/APIReference/"
@@ -48,7 +48,7 @@ class KeyReplicated(Base[NoOptions]):
         request = event.request()
         region = region_name(text(request, "replicaRegion"))
         unseen = is_unseen(self.knowledge, event, region)
-        bypass = request.get("bypassPolicyLockoutSafetyCheck") is True
+        bypass = said(request, "bypassPolicyLockoutSafetyCheck")
         details: dict[str, str] = {}
         if region:
             details["replica_region"] = region

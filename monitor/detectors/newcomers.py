@@ -10,27 +10,14 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from monitor.correlation import HARMFUL, HARMLESS, clip, for_a_service, is_person
+from monitor.correlation import HARMFUL, HARMLESS, for_a_service, is_person
 from monitor.detector import KMS, About, Base
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.knowledge import Knowledge
+from monitor.parameters import short
+from monitor.sight.kms_calls import USES
 from monitor.windows import DAY, Window
-
-USES = (
-    "Decrypt",
-    "DeriveSharedSecret",
-    "Encrypt",
-    "GenerateDataKey",
-    "GenerateDataKeyPair",
-    "GenerateDataKeyPairWithoutPlaintext",
-    "GenerateDataKeyWithoutPlaintext",
-    "GenerateMac",
-    "ReEncrypt",
-    "Sign",
-    "Verify",
-    "VerifyMac",
-)
 
 
 class NewcomerOptions(BaseModel, extra="forbid"):
@@ -145,7 +132,7 @@ class NewAdministrator(Base[AdministratorOptions]):
         found = []
         severity = Severity.MEDIUM if harmful else Severity.LOW
         if new:
-            title = f"{event.event_name}: first of its kind in this account by {clip(who)}"
+            title = f"{event.event_name}: first of its kind in this account by {short(who)}"
             found.append(self.finding(event, title, severity, kind=Kind.NOTICE))
         network = network_of(event.actor.source_ip)
         if self.options.addresses and network and self.first(event, f"{account} {network}"):
@@ -208,7 +195,7 @@ class NewKeyUser(Base[UserOptions]):
             self.knowledge, event, self.name, f"{key.arn} {who}", self.options, group=key.arn
         ):
             foreign = actor.account not in {"", key.account, *self.knowledge.accounts}
-            title = f"KMS key used for the first time by {clip(who)}"
+            title = f"KMS key used for the first time by {short(who)}"
             severity = Severity.MEDIUM if foreign else Severity.LOW
             found.append(self.finding(event, title, severity, kind=Kind.NOTICE))
         if self.options.burst:
@@ -219,7 +206,7 @@ class NewKeyUser(Base[UserOptions]):
                 found.append(
                     self.finding(
                         event,
-                        f"KMS key used {most} times within a minute by {clip(who)}",
+                        f"KMS key used {most} times within a minute by {short(who)}",
                         Severity.MEDIUM,
                         kind=Kind.NOTICE,
                         occasion=f"{event.event_id} burst",

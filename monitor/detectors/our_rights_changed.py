@@ -7,10 +7,10 @@ role is known by its account and its name, which is unique in an account whateve
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from monitor.denials import NEEDED, allows, denied, statements
 from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
+from monitor.iam_policy.plain import NEEDED, allows, denied, read
 from monitor.parameters import member, noun_and_resource, number, short, text
 from monitor.whose import OnOurs
 
@@ -59,7 +59,8 @@ class OurRightsChanged(OnOurs[NoOptions]):
         "rights away, forbade something, changed who may be it, or deleted it. Without its rights "
         "the daemon sees an attack on a key and cannot undo it.",
         severity="critical where rights are taken away or denied; high where others may now be the "
-        "daemon, or it may no longer be itself; medium and low for other changes",
+        "daemon, or it may no longer be itself; medium where what changed cannot be told, such as a "
+        "policy of somebody's own attached; low for other changes",
         techniques=("T1098.003", "T1531", "T1562.001"),
         false_positives=(
             "The daemon's roles are rolled out anew, by Terraform or CloudFormation.",
@@ -91,6 +92,8 @@ class OurRightsChanged(OnOurs[NoOptions]):
         if event.failed:
             return [self.attempt(event, event.event_name, resource=subject)]
         severity, what = judge(event.event_name, request)
+        if event.event_name in ATTACHED and severity == Severity.LOW and self.may_deny(request):
+            severity = Severity.MEDIUM
         if severity is None:
             return []
         return [
@@ -103,6 +106,11 @@ class OurRightsChanged(OnOurs[NoOptions]):
                 details=facts(request),
             )
         ]
+
+    def may_deny(self, request: dict[str, Any]) -> bool:
+        """What a policy says that is neither AWS's nor one of ours no record of this shows."""
+        arn = text(request, "policyArn")
+        return ":iam::aws:policy/" not in arn and arn not in self.knowledge.watched.policies
 
     def subject(self, event: Event, request: dict[str, Any]) -> str:
         """The ARN of the role, user or policy of ours that the call is about; "" if it is none."""
@@ -120,9 +128,10 @@ class OurRightsChanged(OnOurs[NoOptions]):
         ours = self.knowledge.watched
         account = event.recipient_account_id or ""
         for kind, name in given:
-            wanted = (account, kind, name.rpartition("/")[2])
+            wanted = (account, kind, name.rpartition("/")[2].lower())
             for arn in sorted(ours.roles):
-                if name and wanted == place_of(arn):
+                # IAM tells no names apart by capital letters ("IAM and AWS STS quotas").
+                if name and wanted == (*place_of(arn)[:2], place_of(arn)[2].lower()):
                     return arn
         # That our policy is given to, or taken from, somebody else is no loss of ours.
         return policy if policy in ours.policies and not named else ""
@@ -166,12 +175,12 @@ def judge(name: str, request: dict[str, Any]) -> tuple[Severity | None, str]:
 
 def judge_rights(name: str, request: dict[str, Any]) -> tuple[Severity, str]:
     """A policy that is written: what it denies counts, wherever and under whatever condition."""
-    document = member(request, "policyDocument")
+    policy = read(member(request, "policyDocument"))
     if name == "CreatePolicyVersion" and not member(request, "setAsDefault"):
         return Severity.LOW, "got one more version"
-    if denied(document, NEEDED).any:
+    if denied(policy, NEEDED).any:
         return Severity.CRITICAL, "is now denied what it needs"
-    if statements(document) is None:
+    if policy is None:
         return Severity.HIGH, "got a policy that cannot be read"
     written = "got another version" if name == "CreatePolicyVersion" else "got an inline policy"
     return Severity.MEDIUM, written
@@ -180,9 +189,9 @@ def judge_rights(name: str, request: dict[str, Any]) -> tuple[Severity, str]:
 def judge_change(name: str, request: dict[str, Any]) -> tuple[Severity | None, str]:
     match name:
         case "UpdateAssumeRolePolicy":
-            document = member(request, "policyDocument")
+            policy = read(member(request, "policyDocument"))
             ways = ("sts:AssumeRole", "sts:AssumeRoleWithWebIdentity")
-            if denied(document, ways).any or not any(allows(document, one) for one in ways):
+            if denied(policy, ways).any or not any(allows(policy, one) for one in ways):
                 return Severity.CRITICAL, "may be assumed by nobody, or not by all, any more"
             return Severity.HIGH, "may be assumed by others than before"
         case "UpdateRole" if (seconds := number(member(request, "maxSessionDuration"))) is not None:

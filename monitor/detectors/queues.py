@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from monitor.arns import arn_of, queue_arn
 from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Severity
-from monitor.parameters import short
-from monitor.queue_attributes import Limits, judge
-from monitor.whose import OnOurs, graded, listed, lowered, named, queue_arn
+from monitor.parameters import listed, short
+from monitor.sight.queues import Limits, judge
+from monitor.whose import OnOurs, graded, lowered
 
 SQS = "sqs.amazonaws.com"
 REFERENCE = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference"
@@ -135,8 +136,8 @@ class QueueChanged(OnOurs[QueueOptions]):
 
     def moved(self, event: Event, request: dict[str, Any]) -> Iterable[Finding]:
         """A redrive. Without a destination, messages go back to where they came from."""
-        source = named(event, "sqs", request.get("sourceArn"))
-        destination = named(event, "sqs", request.get("destinationArn"))
+        source = arn_of(event, "sqs", request.get("sourceArn"))
+        destination = arn_of(event, "sqs", request.get("destinationArn"))
         if event.failed:
             arn = source or destination
             return self.refused(event, WHAT[event.event_name], "queues", arn, "sqs")

@@ -7,12 +7,13 @@ says nothing of what was there before (aws-facts 7.2).
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from monitor.arns import bus_arn, rule_arn
 from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Severity
-from monitor.parameters import short
-from monitor.resource_policy import ResourcePolicy
-from monitor.whose import OnOurs, bus_arn, graded, listed, lowered, mapped, rule_arn, said
+from monitor.iam_policy.plain import is_public, read
+from monitor.parameters import listed, mapped, said, short
+from monitor.whose import OnOurs, graded, lowered
 
 EVENTS = "events.amazonaws.com"
 REFERENCE = "https://docs.aws.amazon.com/eventbridge/latest/APIReference"
@@ -179,9 +180,8 @@ class EventBusChanged(OnOurs[NoOptions]):
     ) -> Iterable[Finding]:
         """Who may send now. `condition` is how a whole organization is let in."""
         principal = request.get("principal")
-        policy = ResourcePolicy(request.get("policy"))
         everybody = principal == "*" and not request.get("condition")
-        if everybody or policy.open_to_all():
+        if everybody or is_public(read(request.get("policy"))):
             severity = Severity.HIGH if ours else Severity.MEDIUM
             return [self.notice(event, "Everybody may send to an EventBridge bus", severity, arn)]
         if isinstance(principal, str) and principal != "*" and not self.strange(event, principal):

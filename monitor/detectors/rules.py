@@ -1,7 +1,7 @@
 """Somebody switched an EventBridge rule off, or had it match less.
 
 A rule on the default bus is the fast way from CloudTrail to our queue. What its pattern still lets
-through is judged by `monitor.rule_sight` (aws-facts 4.1, 7.2).
+through is judged by `monitor.sight.rules` (aws-facts 4.1, 7.2).
 """
 
 from collections.abc import Iterable
@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from monitor import event_pattern
+from monitor.arns import rule_arn
 from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.kms_calls import DAMAGE, USES, WRITES
-from monitor.rule_sight import KMS, Call, lost, samples
-from monitor.whose import OnOurs, graded, lowered, rule_arn
+from monitor.sight import event_pattern
+from monitor.sight.kms_calls import DAMAGE, READS, WRITES
+from monitor.sight.rules import KMS, Call, lost, samples
+from monitor.whose import OnOurs, graded, lowered
 
 EVENTS = "events.amazonaws.com"
 REFERENCE = "https://docs.aws.amazon.com/eventbridge/latest/APIReference"
@@ -197,4 +198,4 @@ def asks_for_uses(pattern: dict[str, Any]) -> bool:
         refused = samples((KMS, name), failed=True, code="DisabledException")
         return any(event_pattern.matches(pattern, one) for one in (*refused, *samples((KMS, name))))
 
-    return any(takes(name) for name in USES) and not takes("NoSuchCallOfKms")
+    return any(takes(name) for name in READS) and not takes("NoSuchCallOfKms")

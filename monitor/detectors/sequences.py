@@ -1,16 +1,16 @@
 """What one after the other means more than each call alone: preparation, then damage."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 from pydantic import BaseModel, Field
 
+from monitor.arns import account_of
 from monitor.correlation import (
     HARMFUL,
     HARMLESS,
     TAKES_AWAY,
-    clip,
     for_a_service,
     is_person,
     level_of,
@@ -20,6 +20,7 @@ from monitor.correlation import (
 from monitor.detector import KMS, About, Base, is_denied
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
+from monitor.parameters import short, text
 from monitor.windows import Entry, Window
 
 PREPARED_BY: dict[str, frozenset[str]] = {
@@ -99,18 +100,9 @@ class DeletionAfterPreparation(Base[PreparationOptions]):
             return False
         if event.event_name != "CreateGrant":
             return True
-        account = account_of(event.request().get("granteePrincipal"))
+        account = account_of(text(event.request(), "granteePrincipal"))
         ours = {event.recipient_account_id or "", *self.knowledge.accounts}
         return bool(account) and account not in ours
-
-
-def account_of(principal: Any) -> str:
-    """The account in a principal's ARN, or the account that it is; "" where there is none."""
-    if not isinstance(principal, str):
-        return ""
-    parts = principal.split(":")
-    account = parts[4] if len(parts) > 5 else principal
-    return account if len(account) == 12 and account.isascii() and account.isdigit() else ""
 
 
 def prepared(window: Window, event_id: str, within: float) -> list[Entry]:
@@ -121,7 +113,9 @@ def prepared(window: Window, event_id: str, within: float) -> list[Entry]:
     """
     best: list[Entry] = []
     for end in window.around(event_id, within):
-        by = PREPARED_BY.get(end.what, frozenset())
+        by = PREPARED_BY.get(end.what)
+        if by is None:
+            continue
         before = [one for one in window.between(end.at - within, end.at) if one.what in by]
         if event_id not in {one.event_id for one in (*before, end)}:
             continue
@@ -179,7 +173,7 @@ class DeniedThenSuccess(Base[DeniedOptions]):
         level = level_of(len(denied), self.options.attempts)
         if not window.rises(event.event_id, level, within):
             return []
-        title = f"{len(denied)} denied attempts, then {success}, by {clip(who)}"
+        title = f"{len(denied)} denied attempts, then {success}, by {short(who)}"
         details = {"denied": listed(one.what.split()[0] for one in denied)}
         if event.failed:
             # It came late: what it completes is told, but a failed call stays an attempt.
@@ -197,8 +191,11 @@ def opened(window: Window, event_id: str, within: float) -> tuple[list[Entry], s
     """The most denied attempts before one success, of which the event is one; and the success."""
     best: list[Entry] = []
     success = ""
+    mine = window.find(event_id)
+    succeeded = mine is not None and bool(mine.about)
     for end in window.around(event_id, within):
-        if not end.about:
+        # A success has only its own denials before it: hundreds of others are not gone through.
+        if not end.about or (succeeded and end is not mine):
             continue
         before = [one for one in window.between(end.at - within, end.at) if not one.about]
         belongs = event_id in {one.event_id for one in (*before, end)}

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import msgspec
 from pydantic import BaseModel, Field
 
-from monitor.denials import GUARDED, NEEDED, denied, statements
 from monitor.detector import About, Base
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
+from monitor.iam_policy.plain import GUARDED, NEEDED, denied, read
 from monitor.parameters import member, short, text
 
 ORGANIZATIONS = "organizations.amazonaws.com"
@@ -130,11 +130,12 @@ class ServiceControlPolicyChanged(Base[ControlPolicyOptions]):
             yield self.notice(event, title, Severity.MEDIUM, request)
 
     def judged(self, content: object) -> Said:
-        if statements(content) is None:
+        policy = read(content)
+        if policy is None:
             return Said()
-        hurt = denied(content, NEEDED, self.knowledge.watched.roles)
+        hurt = denied(policy, NEEDED, self.knowledge.watched.roles)
         hurts = HURTS if hurt.everywhere else SOMETIMES if hurt.any else HARMLESS
-        return Said(hurts, guards=bool(denied(content, GUARDED).any))
+        return Said(hurts, guards=bool(denied(policy, GUARDED).any))
 
     def remembered(self, identity: str, event: Event) -> Said:
         """What the policy said when it was last written before this event."""

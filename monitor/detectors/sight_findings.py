@@ -1,6 +1,6 @@
 """What the daemon finds out about its own sight: places that nothing can come from, or comes from.
 
-From events of our own: see `monitor.inventory`, `monitor.canary` and `monitor.silence`.
+From events of our own: see `inventory`, `canary` and `silence` in `monitor.loops`.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,7 @@
 """What the sweep finds: keys that are worse than they should be, or soon will be.
 
-From events of our own (see `monitor.sweep`), which say how KMS shows a key now and how it should be.
+From events of our own (see `monitor.loops.sweep`), which say how KMS shows a key now and how it
+should be.
 """
 
 import math

@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from monitor.arns import arn_in, arn_of, topic_of
 from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Severity
-from monitor.parameters import short
-from monitor.resource_policy import ResourcePolicy
-from monitor.whose import OnOurs, arn_in, lowered, mapped, named, topic_of
+from monitor.iam_policy.plain import is_public, read
+from monitor.parameters import mapped, short
+from monitor.whose import OnOurs, lowered
 
 SNS = "sns.amazonaws.com"
 REFERENCE = "https://docs.aws.amazon.com/sns/latest/api"
@@ -61,8 +62,8 @@ class TopicChanged(OnOurs[NoOptions]):
 
     def inspect(self, event: Event) -> Iterable[Finding]:
         request = event.request()
-        subscription = named(event, "sns", request.get("subscriptionArn"))
-        arn = subscription or named(event, "sns", request.get("topicArn"))
+        subscription = arn_of(event, "sns", request.get("subscriptionArn"))
+        arn = subscription or arn_of(event, "sns", request.get("topicArn"))
         if event.failed:
             arn = arn or arn_in(event.error_message, "sns")
             watched = self.knowledge.watched
@@ -134,7 +135,7 @@ def topic_attribute(request: dict[str, Any]) -> Told:
     value = request.get("attributeValue")
     match request.get("attributeName"):
         case "Policy":
-            if ResourcePolicy(value).open_to_all():
+            if is_public(read(value)):
                 return Severity.HIGH, "Everybody may use an SNS topic", {}
             return Severity.MEDIUM, "Policy of an SNS topic replaced", {}
         case "KmsMasterKeyId" if value:

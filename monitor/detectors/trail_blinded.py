@@ -1,7 +1,7 @@
 """Somebody told a CloudTrail trail, or an event data store, to leave out what is done to keys.
 
 Any event selector may do it: `excludeManagementEventSources`, `readWriteType`, or an advanced
-selector that takes other sources only. `monitor.trail_sight` judges what is left (aws-facts 7.1).
+selector that takes other sources only. `monitor.sight.trails` judges what is left (aws-facts 7.1).
 """
 
 from collections.abc import Iterable
@@ -9,11 +9,13 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from monitor.arns import arn_of, trail_arn
 from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.trail_sight import Sight, sight
-from monitor.whose import OnOurs, graded, listed, mapped, named, said, trail_arn
+from monitor.parameters import listed, mapped, said
+from monitor.sight.trails import Sight, sight
+from monitor.whose import OnOurs, graded
 
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
 USER_GUIDE = "https://docs.aws.amazon.com/awscloudtrail/latest/userguide"
@@ -123,7 +125,7 @@ class EventDataStoreStopped(OnOurs[StoreOptions]):
 
     def inspect(self, event: Event) -> Iterable[Finding]:
         request = event.request()
-        arn = named(event, "cloudtrail", request.get("eventDataStore"), "eventdatastore/")
+        arn = arn_of(event, "cloudtrail", request.get("eventDataStore"), kind="eventdatastore/")
         # `watched.trails` rarely names stores: one that it does not name may be ours all the same.
         severity = Severity.HIGH if self.whose("trails", arn) else Severity.MEDIUM
         match event.event_name:

@@ -4,15 +4,15 @@ A trail that does not log ends more than its log files: EventBridge gets the eve
 only while a trail in the account and Region records them (aws-facts 4.1, 7.1).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
+from monitor.arns import arn_of, bucket_arn, log_group_arn, trail_arn
 from monitor.detector import About, NoOptions
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
-from monitor.key import partition_of
-from monitor.parameters import short
-from monitor.whose import OnOurs, graded, named, said, trail_arn
+from monitor.parameters import said, short
+from monitor.whose import OnOurs, graded
 
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
 USER_GUIDE = "https://docs.aws.amazon.com/awscloudtrail/latest/userguide"
@@ -109,15 +109,13 @@ class TrailChanged(OnOurs[NoOptions]):
         """
         details = {name: text for name, text in SWITCHES.items() if said(request, name) is False}
         worst = Severity.MEDIUM if details.keys() <= {"enableLogFileValidation"} else Severity.HIGH
-        for name, (kind, service, prefix) in PLACES.items():
+        for name, (kind, arn_by) in PLACES.items():
             value = request.get(name)
             if value is None:
                 continue
             given = value if isinstance(value, str) else ""
-            place = place_arn(event, given, service, prefix)
-            # A log group's ARN comes with and without ":*" at its end.
-            known = self.whose(kind, place)
-            if known or self.whose(kind, place.removesuffix(":*")):
+            known = self.whose(kind, arn_by(event, given))
+            if known:
                 continue
             details[name] = short(given) or "removed"
             if known is False or not given:
@@ -134,16 +132,9 @@ SWITCHES = {
     "enableLogFileValidation": "log files are no longer signed",
 }
 """Parts of a trail that somebody may switch off, and what that means."""
-PLACES = {
-    "s3BucketName": ("buckets", "s3", ""),
-    "snsTopicName": ("topics", "sns", ""),
-    "cloudWatchLogsLogGroupArn": ("log_groups", "logs", "log-group:"),
+PLACES: dict[str, tuple[str, Callable[[Event, str], str]]] = {
+    "s3BucketName": ("buckets", lambda event, name: bucket_arn(event.aws_region, name)),
+    "snsTopicName": ("topics", lambda event, name: arn_of(event, "sns", name)),
+    "cloudWatchLogsLogGroupArn": ("log_groups", log_group_arn),
 }
 """Where a trail sends what it records: field of `Watched`, and how its ARN is made."""
-
-
-def place_arn(event: Event, name: str, service: str, prefix: str) -> str:
-    """The ARN of a place by what the caller called it; a bucket's has neither account nor Region."""
-    if service == "s3":
-        return f"arn:{partition_of(event.aws_region or '')}:s3:::{name}" if name else ""
-    return named(event, service, name, prefix)

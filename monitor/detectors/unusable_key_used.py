@@ -10,27 +10,14 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from monitor.correlation import clip, level_of, listed
+from monitor.correlation import level_of, listed
 from monitor.detector import KMS, About, Base
 from monitor.event import Event
 from monitor.finding import Finding, Kind, Severity
+from monitor.parameters import short
+from monitor.sight.kms_calls import USES
 
-USES = (
-    "CreateGrant",
-    "Decrypt",
-    "DeriveSharedSecret",
-    "Encrypt",
-    "GenerateDataKey",
-    "GenerateDataKeyPair",
-    "GenerateDataKeyPairWithoutPlaintext",
-    "GenerateDataKeyWithoutPlaintext",
-    "GenerateMac",
-    "GetPublicKey",
-    "ReEncrypt",
-    "Sign",
-    "Verify",
-    "VerifyMac",
-)
+NEEDS = (*USES, "CreateGrant", "GetPublicKey")
 """What a key is used by (aws-facts 3.2). CreateGrant is how services begin to use one."""
 CODES = ("DisabledException", "KMSInvalidStateException", "KeyUnavailableException")
 STATE = re.compile(
@@ -87,7 +74,7 @@ class UnusableKeyUsed(Base[UnusableOptions]):
         ),
     )
     events: ClassVar = frozenset[tuple[str, str]]()
-    failures: ClassVar = frozenset((KMS, name, code) for name in USES for code in CODES)
+    failures: ClassVar = frozenset((KMS, name, code) for name in NEEDS for code in CODES)
     Options: ClassVar[type[BaseModel]] = UnusableOptions
 
     def inspect(self, event: Event) -> Iterable[Finding]:
@@ -118,7 +105,7 @@ class UnusableKeyUsed(Base[UnusableOptions]):
         return [
             self.finding(
                 event,
-                f"{self.title}: {event.event_name} by {clip(user)}",
+                f"{self.title}: {event.event_name} by {short(user)}",
                 Severity.CRITICAL if several else Severity.HIGH,
                 kind=Kind.EVIDENCE,
                 details=self.details(event, users, services),

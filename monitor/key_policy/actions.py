@@ -4,9 +4,10 @@ From the AWS Service Authorization Reference, "Actions defined by AWS Key Manage
 call that AWS adds later is known only by the name that a policy gives it, and by `OTHER`.
 """
 
-import re
 from collections.abc import Iterable
 from functools import lru_cache
+
+from monitor.iam_policy.document import matches
 
 NAMES = """
     CancelKeyDeletion ConnectCustomKeyStore CreateAlias CreateCustomKeyStore CreateGrant CreateKey
@@ -34,25 +35,6 @@ CONTROL = frozenset(f"kms:{name}".lower() for name in CONTROLLING.split())
 """Whoever may do one of these can take the key, or control of it, away."""
 MOST_NAMES = 6
 """In one sentence."""
-
-
-@lru_cache(maxsize=4096)
-def glob(pattern: str) -> re.Pattern[str]:
-    """A pattern of IAM, in which `*` and `?` alone have a meaning.
-
-    Every part between two stars is looked for once and never again (`(?>`): a policy is an
-    attacker's text, and `*a*a*a*...` must not keep us busy.
-    """
-    first, *others = (re.escape(part).replace(r"\?", ".") for part in pattern.split("*"))
-    if not others:
-        return re.compile(first, re.DOTALL)
-    *middle, last = others
-    seeks = "".join(f"(?>.*?{part})" for part in middle if part)
-    return re.compile(f"{first}{seeks}.*{last}", re.DOTALL)
-
-
-def matches(pattern: str, text: str) -> bool:
-    return glob(pattern).fullmatch(text) is not None
 
 
 @lru_cache(maxsize=2048)

@@ -10,18 +10,17 @@ from itertools import count
 
 import msgspec
 
-from monitor.key_policy.access import (
+from monitor.arns import account_of
+from monitor.iam_policy.callers import (
     ACCOUNT_KEYS,
     ORGANIZATION_KEYS,
     Caller,
-    Right,
     applies,
     direct_caller,
     holds,
-    may,
-    right,
 )
-from monitor.key_policy.document import Policy, Principal, Statement, account_of
+from monitor.iam_policy.document import Policy, Principal, Statement
+from monitor.key_policy.access import Right, may, right
 
 PUT = "kms:putkeypolicy"
 Held = dict[str, frozenset[str]]
@@ -54,14 +53,9 @@ def strangers(policy: Policy) -> list[Caller]:
 
 def open_to_all(policy: Policy, arn: str) -> frozenset[str]:
     """What everybody may do; empty for a policy that is not public."""
-    if not any(one.allow and lets_in_all(one) for one in policy.statements):
+    if not any(one.allow and one.for_all for one in policy.statements):
         return frozenset()
     return frozenset().union(*(may(policy, one, arn) for one in strangers(policy)))
-
-
-def lets_in_all(statement: Statement) -> bool:
-    """Whether its principals, conditions aside, are everybody, or everybody but some."""
-    return statement.others or any(one.everybody for one in statement.principals)
 
 
 def foreigners(policy: Policy, trust: Trust, arn: str) -> Held:
@@ -78,7 +72,7 @@ def outside(policy: Policy, trust: Trust, arn: str) -> dict[str, Caller]:
     about = policy.about(arn)
     named = {one for each in about if each.allow and not each.others for one in each.principals}
     accounts: set[str] = set()
-    if any(one.allow and lets_in_all(one) for one in about):
+    if any(one.allow and one.for_all for one in about):
         # Everybody, but some conditions narrow that down, or denials spare only whom they name.
         accounts = {account for one in about for account in accounts_in_conditions(one)}
         named |= {one for each in about if each.others for one in each.principals}
@@ -99,7 +93,7 @@ def organizations(policy: Policy, trust: Trust, arn: str) -> Held:
     """The organizations whose every account is let in, and what they may do."""
     found: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
     for statement in policy.about(arn):
-        if not statement.allow or not lets_in_all(statement):
+        if not statement.allow or not statement.for_all:
             continue
         for condition in statement.conditions:
             if condition.key in ORGANIZATION_KEYS and "not" not in condition.operator:

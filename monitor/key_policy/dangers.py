@@ -4,7 +4,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+from monitor.arns import account_of
 from monitor.finding import Severity
+from monitor.iam_policy.document import Policy
 from monitor.key_policy.access import Right
 from monitor.key_policy.actions import CONTROL, as_object, in_words
 from monitor.key_policy.answers import (
@@ -18,7 +20,6 @@ from monitor.key_policy.answers import (
     organizations,
     our_rights,
 )
-from monitor.key_policy.document import Policy, account_of
 
 HARMLESS = ("kms:describe", "kms:get", "kms:list", "kms:verify")
 LONGEST_NAME = 120

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from monitor.iam_policy.document import Condition, Policy, Principal
 from monitor.key_policy.actions import as_object, in_words
 from monitor.key_policy.answers import administrators
-from monitor.key_policy.document import Condition, Policy, Principal
 
 Conditions = frozenset[Condition]
 EVERYBODY = Principal("AWS", "*")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from monitor.arns import account_of
 from monitor.key_policy.answers import Trust
-from monitor.key_policy.document import account_of
 
 AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
 

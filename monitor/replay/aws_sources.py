@@ -15,7 +15,8 @@ import stamina
 
 from monitor.aws import Aws
 from monitor.errors import MonitorError, Unreadable, WorthRetrying
-from monitor.event import read_record
+from monitor.event import Wanted, read_record
+from monitor.key import partition_of
 from monitor.replay.reading import Asked, Reading
 from monitor.replay.sources import LOG_FILE, Bucket, Input
 from monitor.replay.times import Span, worth_opening
@@ -119,11 +120,48 @@ def object_input(bucket: str, listed: Any) -> Input:
     )
 
 
+BUSY = frozenset(
+    f"{service}.amazonaws.com"
+    for service in (
+        "kms",
+        "iam",
+        "s3",
+        "ec2",
+        "lambda",
+        "logs",
+        "ecs",
+        "eks",
+        "cloudformation",
+        "dynamodb",
+        "monitoring",
+    )
+)
+"""Services whose other calls would fill the pages: they are asked for one name after the other."""
+GLOBAL = frozenset({"iam.amazonaws.com", "organizations.amazonaws.com"})
+HOMES = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""By partition: the only Region whose history has the calls of global services (aws-facts 7.4)."""
+
+
+def questions(wanted: Wanted, region: str) -> list[tuple[str, str]]:
+    """What to ask the history of one Region for: an eventSource, and a name or nothing.
+
+    LookupEvents takes one attribute, and two calls a second. Uses of keys that failed are not asked
+    for: the history would bring all those that did not.
+    """
+    home = HOMES[partition_of(region)]
+    calls = {
+        (source, name if source in BUSY else "")
+        for source, name in wanted.calls
+        # What EventBridge tells by itself is in no history.
+        if source.endswith(".amazonaws.com") and (source not in GLOBAL or region == home)
+    }
+    return sorted(calls)
+
+
 def history_inputs(places: list[tuple[str, str]], asked: Asked) -> list[Input]:
-    """LookupEvents takes one attribute: the name, for KMS's own calls are mostly of no interest."""
     return [
         Input(
-            f"lookup:{account}/{region} {event[1]}",
+            f"lookup:{account}/{region} {event[1] or event[0]}",
             # Without an end there is always more of it.
             stamp="" if asked.span.end is None else str(asked.span),
             account=account,
@@ -131,7 +169,7 @@ def history_inputs(places: list[tuple[str, str]], asked: Asked) -> list[Input]:
             event=event,
         )
         for account, region in places
-        for event in sorted(asked.wanted.calls)
+        for event in questions(asked.wanted, region)
     ]
 
 
@@ -145,7 +183,7 @@ class History:
         self.paces: dict[tuple[str, str], Pace] = {}
 
     async def read(self, one: Input) -> Reading:
-        """Everything that the history has of one event's name in one place."""
+        """Everything that the history has of one event's name, or of one service, in one place."""
         reading = Reading(events=[])
         try:
             async for text in self.pages(one):
@@ -163,8 +201,10 @@ class History:
         pace = self.paces.setdefault((one.account, one.region), Pace())
         span = self.asked.span
         start = max(span.start or 0.0, self.now - KEPT)
+        source, name = one.event
+        attribute = ("EventName", name) if name else ("EventSource", source)
         asking: dict[str, Any] = {
-            "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": one.event[1]}],
+            "LookupAttributes": [{"AttributeKey": attribute[0], "AttributeValue": attribute[1]}],
             "StartTime": datetime.fromtimestamp(start, UTC),
             "EndTime": datetime.fromtimestamp(max(start, span.end or self.now), UTC),
         }
@@ -178,7 +218,7 @@ class History:
             page = await patiently(next_page)
             for entry in page["Events"]:
                 # The name alone may be another service's.
-                if entry.get("EventSource", one.event[0]) == one.event[0]:
+                if entry.get("EventSource", source) == source:
                     yield entry.get("CloudTrailEvent", "")
             if not page.get("NextToken"):
                 return

@@ -58,6 +58,10 @@ def replay(
         int | None,
         typer.Option(min=1, max=256, help="Files read at once; default: one per processor."),
     ] = None,
+    detectors: Annotated[
+        list[str] | None,
+        typer.Option("--detector", "-d", metavar="NAME", help="Only this one; may be repeated."),
+    ] = None,
     region: Annotated[
         str | None,
         typer.Option(help="Of the bucket; of lookup without settings; else only this Region."),
@@ -88,6 +92,7 @@ def replay(
         resume=resume,
         jobs=jobs or processors(),
         region=region,
+        detectors=frozenset(detectors or ()),
     )
     result = run(request, quiet=quiet)
     try:

@@ -53,6 +53,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     resume: Path | None = None
     jobs: int = 1
     region: str | None = None
+    detectors: frozenset[str] = frozenset()
+    """Only these, where there are any."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -135,7 +137,8 @@ def make_guard(request: Request, complain: Callable[[str], None]) -> Guard:
     """Detectors and rules: the daemon's, or every built-in detector with its defaults."""
     if request.config is None:
         knowledge = Knowledge()
-        kinds = [plugins.load("detectors", name) for name in plugins.chosen({}, defaults=True)]
+        names = [*plugins.chosen({}, defaults=not request.detectors), *sorted(request.detectors)]
+        kinds = [plugins.load("detectors", name) for name in names]
         detection = Detection([kind(kind.Options(), knowledge) for kind in kinds], Metrics())
         # Places are filled in when they are known; who repairs and tells is never called.
         rules = Rules(Mode.ENFORCE, frozenset(), repairers=("restore_key",), tellers=("people",))
@@ -147,6 +150,9 @@ def make_guard(request: Request, complain: Callable[[str], None]) -> Guard:
     detectors = plugins.make_all(loaded.detectors, knowledge, broken)
     for one in broken:
         complain(f"left out: {one}")
+    if missing := request.detectors - detectors.keys():
+        raise SettingsError([f"--detector {min(missing)}: the settings do not name it"])
+    chosen = [one for name, one in detectors.items() if name in (request.detectors or detectors)]
     repairs = {name: bool(one.plugin.repairs) for name, one in loaded.responders.items()}
     rules = Rules(
         mode=settings.mode,
@@ -159,9 +165,7 @@ def make_guard(request: Request, complain: Callable[[str], None]) -> Guard:
         suppressions=tuple(settings.suppressions),
         own_arns=frozenset(session for one in settings.accounts if (session := our_name(one))),
     )
-    detection = Detection(
-        detectors.values(), Metrics(), knowledge, origins=plugins.origins(loaded.detectors)
-    )
+    detection = Detection(chosen, Metrics(), knowledge, origins=plugins.origins(loaded.detectors))
     return Guard(detection, rules, settings)
 
 

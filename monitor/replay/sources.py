@@ -41,7 +41,7 @@ class Input(msgspec.Struct, frozen=True):
     """One thing that is read at once, and that a resumed run need not read again."""
 
     name: str
-    """For people, and unique: a path, `s3://bucket/key`, or `lookup:ACCOUNT/REGION EVENTNAME`."""
+    """For people, and unique: a path, `s3://bucket/key`, or `lookup:ACCOUNT/REGION EVENTNAME` (or a service)."""
     stamp: str = ""
     """Changes when its content does; empty if nothing can tell, so that it is always read."""
     size: int = 0
@@ -51,7 +51,7 @@ class Input(msgspec.Struct, frozen=True):
     account: str = ""
     region: str = ""
     event: tuple[str, str] = ("", "")
-    """For the history: the pair of eventSource and eventName."""
+    """For the history: eventSource and eventName; without a name, all that is of the source."""
 
     @property
     def source(self) -> str:

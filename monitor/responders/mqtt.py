@@ -22,14 +22,15 @@ from typing import ClassVar, Final
 
 from pydantic import BaseModel, Field, field_validator
 
-from monitor import advice, headline, mqtt_topic, notification
 from monitor.decision import Action, Decision, Outcome
 from monitor.errors import WorthRetrying
 from monitor.finding import Aspect
-from monitor.mqtt_broker import BrokerOptions
-from monitor.mqtt_connection import Connection
-from monitor.outbox import Outbox
+from monitor.mqtt import topic as mqtt_topic
+from monitor.mqtt.broker import BrokerOptions
+from monitor.mqtt.connection import Connection
+from monitor.mqtt.outbox import Outbox
 from monitor.plugins import Services
+from monitor.telling import advice, headline, notification
 
 FINDING_PARTS: Final = frozenset(
     {"environment", "account", "region", "detector", "severity", "key_id"}

@@ -1,8 +1,8 @@
 """Tells by Amazon SNS: one Publish to one topic for each stage of a finding.
 
 What the topic's subscribers get (`MessageStructure=json`): people the plain text, machines the JSON
-of `monitor.notification`, phones the subject line. Attributes let subscription filter policies
-choose. Sizes, forms and error codes: aws-facts 6. A Publish that succeeds says that SNS has the
+of `monitor.telling.notification`, phones the subject line. Attributes let subscription filter
+policies choose. Sizes, forms and error codes: aws-facts 6. A Publish that succeeds says that SNS has the
 message, not that a subscriber got it; for that, give the subscriptions a redrive policy.
 """
 
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from monitor import advice, headline, notification
 from monitor.decision import Action, Decision, Outcome
 from monitor.errors import NotWorthRetrying, WorthRetrying
 from monitor.finding import Aspect, Severity
 from monitor.plugins import Services
+from monitor.telling import advice, headline, notification
 
 if TYPE_CHECKING:
     from types_aiobotocore_sns.type_defs import MessageAttributeValueTypeDef

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from monitor import event_pattern
+from monitor.sight import event_pattern
 from monitor.simulator.words import Caller, Refusal, Reply
 
 _RULE_NAME = re.compile(r"[.\w-]{1,64}", re.ASCII)

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from monitor import foreign, notification
+from monitor import foreign
 from monitor.detection import Detection, checked
 from monitor.detector import OWN, Detector
 from monitor.envelope import open_body
@@ -17,6 +17,7 @@ from monitor.finding import Finding, Kind
 from monitor.knowledge import Knowledge
 from monitor.metrics import Metrics
 from monitor.plugin_contract import faults_of
+from monitor.telling import notification
 from monitor.testing.fakes import decision, knowledge
 
 Record = Mapping[str, Any]

@@ -12,10 +12,10 @@ from monitor.app import App
 from monitor.assembly import know, make_aws
 from monitor.clock import SystemClock
 from monitor.event import Event
-from monitor.inventory import Inventory
 from monitor.key import KeyRef
 from monitor.knowledge import Knowledge, Watched
 from monitor.lookouts import our_queues, told_by
+from monitor.loops.inventory import Inventory
 from monitor.metrics import Metrics
 from monitor.settings import Settings
 from monitor.simulator.server import Simulator

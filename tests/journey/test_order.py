@@ -31,6 +31,7 @@ from monitor.detectors.key_disabled import KeyDisabled
 from monitor.detectors.key_restored import KeyEnabled
 from monitor.duplicates import Duplicates
 from monitor.key import KeyRef
+from monitor.loops.sweep import Sweep
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.plugins import Services
@@ -39,7 +40,6 @@ from monitor.responders.restore_key import RestoreKey, RestoreOptions
 from monitor.response import Response
 from monitor.simulator.server import Simulator
 from monitor.stores.memory import MemoryStore
-from monitor.sweep import Sweep
 from tests.journey.conftest import ACCOUNT, REGION, wrap
 
 

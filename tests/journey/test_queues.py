@@ -46,7 +46,7 @@ async def test_a_missing_queue_is_reported_while_the_other_goes_on(
         await people("mallory").kms.disable_key(KeyId=arn)
         await until(lambda: simulator.kms.state_of(arn) == "Enabled")
         await until(lambda: "queue kms-monitor" not in app.readiness())
-        assert "does not exist" in app.readiness()["queue to-come"]
+        await until(lambda: "does not exist" in app.readiness()["queue to-come"])
         assert value(app, "source_up", source="kms-monitor") == 1
         assert value(app, "source_up", source="to-come") == 0
         await sqs.create_queue(QueueName="to-come")

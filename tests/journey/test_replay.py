@@ -19,6 +19,7 @@ from monitor.simulator.server import Simulator
 from tests.journey.conftest import ACCOUNT, REGION, Person, until
 
 FILES = 300
+ONLY = ("-d", "key_disabled", "-d", "key_enabled", "-d", "key_deletion_scheduled")
 READS = {
     "DescribeKey",
     "GetCallerIdentity",
@@ -93,7 +94,7 @@ async def test_the_event_history_is_judged_and_nothing_is_written(
 ) -> None:
     arn = await attack(people)
     before = len(simulator.records)
-    code, out, err = await replay("lookup", "--json")
+    code, out, err = await replay("lookup", "--json", *ONLY)
     assert code == 1, err
     found = sorted(findings(out), key=lambda one: one["detector"] + one["kind"])
     assert [(one["event_name"], one["severity"], one["would"]) for one in found] == [
@@ -118,7 +119,7 @@ async def test_with_settings_the_rules_are_the_daemons(
     await attack(people)
     approved = [f"arn:aws:iam::{ACCOUNT}:user/mall*"]
     config = settings_file(tmp_path, simulator, mode="observe", approved_actors=approved)
-    code, out, err = await replay(f"lookup:{ACCOUNT}/{REGION}", "--json", "--config", config)
+    code, out, err = await replay(f"lookup:{ACCOUNT}/{REGION}", "--json", "--config", config, *ONLY)
     assert code == 1, err
     assert "no --config" not in err
     assert {(one["event_name"], one["would"], one["reason"]) for one in findings(out)} == {
@@ -158,7 +159,14 @@ async def test_log_files_in_a_bucket_by_day(
         "s3://trail-logs/AWSLogs/", *day, "--json", "--resume", str(journal)
     )
     assert code == 1, err
-    assert len(findings(out)) == 4
+    assert {one["detector"] for one in findings(out)} == {
+        "key_created",
+        "key_disabled",
+        "key_enabled",
+        "key_deletion_scheduled",
+        "deletion_after_preparation",
+    }
+    assert len(findings(out)) == 6
     assert all(one["source"].endswith("_a.json.gz") for one in findings(out))
     assert "duplicates left out" in err
     assert "3 files" in err
@@ -185,12 +193,24 @@ async def test_what_cannot_be_listed_is_said_in_one_line(simulator: Simulator) -
 
 async def test_standard_input(simulator: Simulator, people: Callable[[str], Person]) -> None:
     await attack(people)
-    lines = "\n".join(json.dumps(one) for one in simulator.records)
+    at_once = [one | {"eventTime": "2026-11-20T09:14:03Z"} for one in simulator.records]
+    lines = "\n".join(map(json.dumps, at_once))
     code, out, err = await replay("-", given=lines.encode())
     assert code == 1, err
     assert "would call" in out
     assert "by user/mallory" in out
-    assert "4 findings: 1 critical, 1 high, 1 low, 1 info" in out
+    assert "6 findings: 2 critical, 1 high, 1 low, 2 info" in out
+
+
+async def test_only_some_detectors(simulator: Simulator, people: Callable[[str], Person]) -> None:
+    await attack(people)
+    lines = "\n".join(json.dumps(one) for one in simulator.records).encode()
+    code, out, err = await replay("-", "--json", "--detector", "key_enabled", given=lines)
+    assert code == 0, err  # nothing above info
+    assert [one["detector"] for one in findings(out)] == ["key_enabled"]
+    code, out, err = await replay("-", "--detector", "key_enabeld", given=lines)
+    assert (code, out) == (2, "")
+    assert "did you mean key_enabled" in err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

@@ -11,12 +11,12 @@ from monitor.assembly import make_aws
 from monitor.clock import SystemClock
 from monitor.key import KeyRef, KeyState
 from monitor.knowledge import Knowledge
+from monitor.loops.sweep import Sweep
 from monitor.metrics import Metrics
 from monitor.settings import Settings
 from monitor.simulator.server import Simulator
 from monitor.simulator.words import Caller
 from monitor.stores.memory import MemoryStore
-from monitor.sweep import Sweep
 from tests.journey.conftest import ACCOUNT, REGION, Person, daemon, settings_for, until
 
 AT_ONCE = {"every_minutes": 0.01, "grace_minutes": 0}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.blinding import CALLS, RECORDERS, ROLES, blinds
 from monitor.knowledge import Watched
+from monitor.sight.blinding import CALLS, RECORDERS, ROLES, blinds
 from tests.samples import ACCOUNT, OTHER_ACCOUNT, REGION, event
 
 TRAIL = f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/main"
@@ -16,6 +16,12 @@ RULE = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/kms-monitor"
 ON_A_BUS = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/security/kms-monitor"
 BUS = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/security"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:kms"
+URL = f"https://sqs.x.com/{ACCOUNT}/kms-monitor"
+ALL_IS_SEEN = {"trailName": "main", "eventSelectors": [{"readWriteType": "All"}]}
+KMS_LEFT_OUT = {
+    "trailName": "main",
+    "eventSelectors": [{"excludeManagementEventSources": ["kms.amazonaws.com"]}],
+}
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/security/kms-monitor"
 OURS = Watched(
     trails=frozenset({TRAIL}),
@@ -43,6 +49,10 @@ def asked(
         ("cloudtrail", "StopLogging", {"name": "main"}, TRAIL),
         ("cloudtrail", "DeleteTrail", {"name": TRAIL}, TRAIL),
         ("cloudtrail", "PutEventSelectors", {"trailName": "main"}, TRAIL),
+        ("cloudtrail", "PutEventSelectors", KMS_LEFT_OUT, TRAIL),
+        ("cloudtrail", "UpdateTrail", {"name": "main", "isMultiRegionTrail": False}, TRAIL),
+        ("cloudtrail", "UpdateTrail", {"name": TRAIL, "isOrganizationTrail": "false"}, TRAIL),
+        ("events", "PutRule", {"name": "kms-monitor", "state": "DISABLED"}, RULE),
         ("events", "DisableRule", {"name": "kms-monitor"}, RULE),
         ("events", "DeleteRule", {"name": "kms-monitor", "eventBusName": "default"}, RULE),
         ("events", "RemoveTargets", {"rule": "kms-monitor", "eventBusName": None}, RULE),
@@ -52,9 +62,12 @@ def asked(
         ("sns", "DeleteTopic", {"topicArn": TOPIC}, TOPIC),
         ("sns", "Unsubscribe", {"subscriptionArn": f"{TOPIC}:1"}, f"{TOPIC}:1"),
         ("sqs", "PurgeQueue", {"queueUrl": f"https://sqs.x.com/{ACCOUNT}/kms-monitor"}, QUEUE),
+        ("sqs", "SetQueueAttributes", {"queueUrl": f"https://x/{ACCOUNT}/kms-monitor"}, QUEUE),
+        ("sqs", "SetQueueAttributes", {"queueUrl": URL, "attributes": {"Policy": ""}}, QUEUE),
         ("sqs", "DeleteQueue", {"queueUrl": f"http://127.0.0.1:1/{ACCOUNT}/kms-monitor/"}, QUEUE),
         ("iam", "DetachRolePolicy", {"roleName": "kms-monitor"}, ROLE),
         ("iam", "DeleteRole", {"roleName": "kms-monitor"}, ROLE),
+        ("iam", "DeleteRole", {"roleName": "KMS-Monitor"}, ROLE),
     ],
 )
 def test_ours_is_recognised_however_it_is_named(
@@ -66,6 +79,10 @@ def test_ours_is_recognised_however_it_is_named(
 @pytest.mark.parametrize(
     ("service", "name", "request_"),
     [
+        ("cloudtrail", "PutEventSelectors", ALL_IS_SEEN),
+        ("cloudtrail", "UpdateTrail", {"name": "main", "isMultiRegionTrail": True}),
+        ("events", "PutRule", {"name": "kms-monitor", "state": "ENABLED"}),
+        ("sqs", "SetQueueAttributes", {"queueUrl": URL, "attributes": {"VisibilityTimeout": "9"}}),
         ("events", "DisableRule", {"name": "other"}),
         ("events", "DisableRule", {"name": "kms-monitor", "eventBusName": "other"}),
         ("sqs", "PurgeQueue", {"queueUrl": f"https://sqs.x.com/{OTHER_ACCOUNT}/kms-monitor"}),
@@ -105,7 +122,10 @@ def test_what_is_not_known_may_be_ours_but_for_roles() -> None:
             st.lists(inner, max_size=3)
             | st.dictionaries(
                 st.sampled_from(
-                    ["name", "rule", "queueUrl", "roleName", "eventBusName", "trailName"]
+                    [
+                        *("name", "rule", "queueUrl", "roleName", "eventBusName", "trailName"),
+                        *("state", "attributes", "eventSelectors", "isMultiRegionTrail"),
+                    ]
                 ),
                 inner,
             )

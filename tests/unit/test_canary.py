@@ -1,6 +1,6 @@
 """When a canary is back, late, and back again; and a place gone quiet.
 
-In scope: `monitor.canary` and `monitor.silence`. Replaced: KMS, and the clock.
+In scope: `monitor.loops.canary` and `monitor.loops.silence`. Replaced: KMS, and the clock.
 """
 
 import asyncio
@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from monitor.canary import MOST_SENT, Canary, Pace
 from monitor.clock import iso
 from monitor.delivery import Delivery
 from monitor.detector import OWN
 from monitor.errors import Denied
 from monitor.event import Event
+from monitor.loops.canary import MOST_SENT, Canary, Pace
+from monitor.loops.silence import Silence
 from monitor.metrics import Metrics
 from monitor.policy import Mode, Rules
-from monitor.silence import Silence
 from tests.samples import ACCOUNT, ARN, EPOCH, KEY, REGION, HandClock, LoopClock, event
 
 US = f"arn:aws:sts::{ACCOUNT}:assumed-role/kms-monitor"

@@ -9,7 +9,6 @@ from monitor.correlation import (
     HARMLESS,
     STEPS,
     TAKES_AWAY,
-    clip,
     for_a_service,
     is_person,
     level_of,
@@ -75,13 +74,6 @@ def test_only_grants_are_asked_for_by_services() -> None:
     assert for_a_service(event(eventName="CreateGrant", userIdentity=by_ec2))
     assert not for_a_service(event(eventName="CreateGrant"))
     assert not for_a_service(event(eventName="DisableKey", userIdentity=by_ec2))
-
-
-@given(st.text(max_size=200), st.integers(1, 100))
-def test_what_is_clipped_fits(text: str, most: int) -> None:
-    clipped = clip(text, most)
-    assert len(clipped) <= most
-    assert clipped == text or (clipped.endswith("…") and text.startswith(clipped[:-1]))
 
 
 @given(st.lists(st.text(max_size=300), max_size=30))

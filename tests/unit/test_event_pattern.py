@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor import event_pattern
+from monitor.sight import event_pattern
 from monitor.simulator.world import RULE_PATTERN
 
 EVENT: dict[str, Any] = {

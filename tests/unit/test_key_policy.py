@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from monitor.errors import Unreadable
 from monitor.finding import Severity
-from monitor.key_policy.access import Right, direct_caller, right
-from monitor.key_policy.actions import as_object, in_words, matches
+from monitor.iam_policy.callers import direct_caller
+from monitor.iam_policy.document import Policy, matches
+from monitor.key_policy.access import Right, right
+from monitor.key_policy.actions import as_object, in_words
 from monitor.key_policy.answers import (
     Trust,
     administrators,
@@ -28,7 +30,7 @@ from monitor.key_policy.answers import (
 )
 from monitor.key_policy.dangers import closed, opened
 from monitor.key_policy.difference import EVERYBODY, beyond, difference, taken_apart
-from monitor.key_policy.document import Policy, parse
+from monitor.key_policy.document import parse
 from tests.samples import ACCOUNT, ARN
 
 OTHER, STRANGE = "444455556666", "777788889999"
@@ -355,7 +357,7 @@ def test_nothing_in_a_policy_breaks_anything_but_reading_it(
     ],
 )
 def test_what_cannot_be_read_is_said_to_be_unreadable(text: str) -> None:
-    with pytest.raises(Unreadable, match="key_policy"):
+    with pytest.raises(Unreadable, match="policy_document"):
         parse(text)
 
 

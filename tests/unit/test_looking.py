@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from monitor.aws import Aws
 from monitor.errors import Denied
-from monitor.looking import Finds, Look, Step, dead_letter_queue
-from monitor.looking_around import lets_through, trails, verdict
+from monitor.loops.looking import Finds, Look, Step, dead_letter_queue
+from monitor.loops.looking_around import lets_through, trails, verdict
 from monitor.metrics import Metrics
 from tests.samples import ACCOUNT, KEY, OTHER_ACCOUNT, REGION
 

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from monitor import mqtt_topic
 from monitor.decision import Action, Decision, Outcome, Reason, Verdict
 from monitor.finding import Finding, Kind, Severity
 from monitor.metrics import Metrics
-from monitor.outbox import Outbox
+from monitor.mqtt import topic as mqtt_topic
+from monitor.mqtt.outbox import Outbox
 from monitor.responders.mqtt import FINDING_PARTS, MqttOptions, payload_of
 
 HOST = {"host": "broker.example"}

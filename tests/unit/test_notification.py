@@ -1,6 +1,6 @@
 """What people and machines are told: honest about the outcome, and harmless whatever the event held.
 
-In scope: `monitor.notification`, `monitor.headline` and `monitor.advice`. Nothing is replaced; all are pure.
+In scope: `monitor.telling`. Nothing is replaced; all of it is pure.
 """
 
 import json
@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from monitor import advice
 from monitor.decision import Action, Decision, Outcome, Reason, Verdict
 from monitor.finding import Actor, Aspect, Finding, Kind, Severity
-from monitor.headline import clean, subject
 from monitor.key import KeyRef, KeyState
-from monitor.notification import group_key, message, text
+from monitor.telling import advice
+from monitor.telling.headline import clean, subject
+from monitor.telling.notification import group_key, message, text
 
 KEY = KeyRef("111122223333", "eu-west-1", "0a1b2c3d-1111-2222-3333-444455556666")
 SCHEDULED = Finding(
@@ -442,3 +442,7 @@ def test_the_tool_is_named(agent: str, invoked_by: str, tool: str) -> None:
         assert ", through CloudFormation\n" in body
     else:
         assert (f", with {tool} (as it says itself)\n" in body) is bool(tool)
+
+
+def test_machines_are_told_by_which_schema_to_read() -> None:
+    assert message(decided(), "prod")["schema"] == "kms-monitor.notification/1"

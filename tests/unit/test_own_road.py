@@ -1,6 +1,6 @@
 """Events of our own: the same again has the same id, and none is dropped before it is done with.
 
-In scope: `monitor.own_event` and `monitor.own_road`, in virtual time. Replaced: the pipeline.
+In scope: `monitor.own_event` and `monitor.loops.own_road`, in virtual time. Replaced: the pipeline.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from monitor.delivery import Delivery, Disposition
 from monitor.detector import OWN
 from monitor.event import Event, checked
+from monitor.loops.own_road import AT_ONCE, LONGEST_PAUSE, OwnRoad
 from monitor.own_event import own_event
-from monitor.own_road import AT_ONCE, LONGEST_PAUSE, OwnRoad
 from tests.samples import ACCOUNT, ARN, EPOCH, KEY, REGION, LoopClock
 
 PLACE = (ACCOUNT, REGION)

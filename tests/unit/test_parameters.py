@@ -18,6 +18,7 @@ from monitor.parameters import (
     noun_and_resource,
     number,
     region_name,
+    said,
     several,
     short,
     switched_off,
@@ -211,3 +212,14 @@ def test_a_region(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "eu-west", "EU-WEST-1", "eu-west-1 ", "<b>", "eu-west-1\n"])
 def test_no_region(name: str) -> None:
     assert region_name(name) == ""
+
+
+def test_switches() -> None:
+    given = {"a": True, "b": False, "c": "true", "d": "false", "e": 1, "f": None, "g": []}
+    assert [said(given, name) for name in "abcdefgh"] == [True, False, True, False, *[None] * 4]
+
+
+@given(value=VALUES | st.text())
+def test_any_value_makes_a_short_line(value: object) -> None:
+    assert len(short(value)) <= 80
+    assert "\n" not in short(value)

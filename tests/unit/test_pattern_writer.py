@@ -6,17 +6,18 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor import event_pattern, plugins
+from monitor import plugins
 from monitor.envelope import open_body
 from monitor.event import Wanted
-from monitor.kms_calls import USES, WRITES
-from monitor.pattern_writer import rule_patterns, write_patterns
-from monitor.rule_sight import samples
+from monitor.sight import event_pattern
+from monitor.sight.kms_calls import READS, WRITES
+from monitor.sight.pattern_writer import rule_patterns, write_patterns
+from monitor.sight.rules import samples
 
 KMS, LAMBDA, CONFIG = "kms.amazonaws.com", "lambda.amazonaws.com", "config.amazonaws.com"
 NATIVE = ("KMS CMK Deletion", "KMS CMK Rotation")
 CODES = ("AccessDenied", "KMSInvalidStateException", "DisabledException")
-NAMES = (*WRITES, *USES, "StopConfigurationRecorder")
+NAMES = (*WRITES, *READS, "StopConfigurationRecorder")
 CALLS = [
     *((source, name) for source in (KMS, LAMBDA, CONFIG) for name in NAMES),
     *(("aws.kms", name) for name in NATIVE),
@@ -68,7 +69,7 @@ wanted_ones = st.builds(
     st.frozensets(
         st.tuples(
             st.sampled_from([KMS, LAMBDA]),
-            st.sampled_from([*USES, *WRITES]),
+            st.sampled_from([*READS, *WRITES]),
             st.sampled_from(CODES),
         ),
         max_size=12,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.finding import Severity
-from monitor.queue_attributes import Judged, Limits, judge
+from monitor.sight.queues import Judged, Limits, judge
 
 DLQ = "arn:aws:sqs:eu-west-1:111122223333:kms-guard-dead"
 NAMES = [

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from monitor.rule_sight import bridge_source, lost, only_reads, samples
+from monitor.sight.rules import bridge_source, lost, only_reads, samples
 
 KMS = "kms.amazonaws.com"
 DISABLE, DELETED, ENABLE = (KMS, "DisableKey"), (KMS, "DeleteKey"), (KMS, "EnableKey")

@@ -1,7 +1,7 @@
 """What the sweep learns, what it tells, and when it looks again; in virtual time.
 
-In scope: `monitor.sweep` and the reading half of `monitor.repair.live`. Replaced: KMS, by a script
-of many keys in one place.
+In scope: `monitor.loops.sweep` and the reading half of `monitor.repair.live`. Replaced: KMS, by a
+script of many keys in one place.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ from monitor.event import Event
 from monitor.key import Grant, KeyRef, KeyState
 from monitor.knowledge import Knowledge
 from monitor.ledger import Baseline, Origin
+from monitor.loops.sweep import FOUND, PEEK_SECONDS, WORSE, Pace, Sweep, countdown
 from monitor.metrics import Metrics
 from monitor.repair.live import MOST_GRANTS, LiveKeys
 from monitor.stores.memory import MemoryStore
-from monitor.sweep import FOUND, PEEK_SECONDS, WORSE, Pace, Sweep, countdown
 from tests.samples import ACCOUNT, EPOCH, KEY, REGION, LoopClock, snapshot
 
 pytestmark = pytest.mark.looptime

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.kms_calls import USES, WRITES
+from monitor.sight.kms_calls import READS, WRITES
+from monitor.sight.trails import COMPARISONS, Sight, sight, use, write
 from monitor.simulator.selectors import Selectors
-from monitor.trail_sight import COMPARISONS, Sight, sight, use, write
 
 KMS = "kms.amazonaws.com"
 
@@ -141,7 +141,7 @@ FIELD_NAMES = ("eventCategory", "eventSource", "eventName", "readOnly", "eventTy
 VALUES = ("Management", "Data", KMS, "kms", ".com", "true", "false", "Disable", "Key", "AwsApiCall")
 operators = st.dictionaries(
     st.sampled_from(list(COMPARISONS)),
-    st.lists(st.sampled_from([*VALUES, *WRITES, *USES]), min_size=1, max_size=3),
+    st.lists(st.sampled_from([*VALUES, *WRITES, *READS]), min_size=1, max_size=3),
     min_size=1,
     max_size=2,
 )
@@ -182,7 +182,7 @@ def test_it_says_what_the_simulator_does(selectors: dict[str, Any]) -> None:
         advanced=tuple(api.get("AdvancedEventSelectors", ())),
     )
     seen = sight(selectors)
-    for names, sample, lost in ((WRITES, write, seen.lost), (USES, use, seen.lost_uses)):
+    for names, sample, lost in ((WRITES, write, seen.lost), (READS, use, seen.lost_uses)):
         records: dict[str, dict[str, Any]] = {name: dict(sample(name)) for name in names}
         for one in records.values():
             one["readOnly"] = one["readOnly"] == "true"

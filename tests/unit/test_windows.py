@@ -138,6 +138,19 @@ def test_what_was_not_noted_does_not_rise() -> None:
     assert fresh().rises("none", 5, WITHIN) == 0
 
 
+def test_hundreds_of_one_kind_crowd_out_nothing_else() -> None:
+    window = Windows().of("d", "actor")
+    window.note("first", 0.0, "DisableKey", "key 1", keep=DAY)
+    for number in range(MOST_ENTRIES + 5):
+        window.note(f"junk {number}", 1.0 + number, "PutKeyPolicy", "key 2", keep=DAY)
+    window.note("second", 2000.0, "DisableKey", "key 3", keep=DAY)
+    assert len(window.entries) == MOST_ENTRIES
+    assert [one.event_id for one in window.entries][:2] == ["first", "junk 7"]
+    assert window.entries[-1].event_id == "second"
+    again = Windows(window.entries).of("d", "actor")
+    assert again.find("first") is not None
+
+
 def test_a_full_window_forgets_its_oldest() -> None:
     window = fresh()
     for at in range(MOST_ENTRIES + 5):

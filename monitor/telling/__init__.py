@@ -1,0 +1,1 @@
+"""What people are told: a headline, the whole of it, and what to do now. Pure."""
