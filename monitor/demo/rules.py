@@ -6,8 +6,8 @@ from monitor.demo.people import ACCOUNT, REGION
 from monitor.detection import Detection
 from monitor.knowledge import Knowledge
 from monitor.metrics import Metrics
-from monitor.sight.pattern_writer import rule_patterns
 from monitor.settings_file import read_settings
+from monitor.sight.pattern_writer import rule_patterns
 from monitor.simulator.events import EVERY_MANAGEMENT_EVENT
 from monitor.simulator.server import Simulator
 from monitor.simulator.words import Caller

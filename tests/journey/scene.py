@@ -23,8 +23,8 @@ from monitor.app import App
 from monitor.key import KeyRef
 from monitor.knowledge import Knowledge
 from monitor.pattern_command import wanted_by
-from monitor.sight.pattern_writer import RulePattern, rule_patterns
 from monitor.pipeline import Pipeline
+from monitor.sight.pattern_writer import RulePattern, rule_patterns
 from monitor.simulator.events import EVERY_MANAGEMENT_EVENT
 from monitor.simulator.server import Simulator
 from tests.journey.conftest import ACCOUNT, REGION, daemon, settings_for, until
