@@ -42,16 +42,32 @@ def detectors() -> list[Detector]:
 
 
 def stream() -> list[Event]:
-    """The same for every run: mostly events about other things, among them those of the tests."""
+    """The same for every run: a day of many people, mostly about other things.
+
+    What is interesting is taken from the tests' cases, each at a time and under an id of its own.
+    """
     dice, decode = Random(7), msgspec.json.Decoder(Event).decode
     boring = [
         decode(json.dumps(record(eventSource=source, eventName=name))) for source, name in BORING
     ]
     told = [complete(one, 1) for case in cases("fires") for one in case.given["records"]]
-    interesting = [decode(json.dumps(one)) for one in told if "detail-type" not in one]
+    told = [one for one in told if "detail-type" not in one]
+
+    def interesting(number: int) -> Event:
+        minute = number * 24 * 60 // MANY
+        fresh = {
+            "eventID": f"33333333-cccc-4ccc-8ccc-{number:012d}",
+            "eventTime": f"2026-11-20T{minute // 60:02d}:{minute % 60:02d}:07Z",
+        }
+        user = f"arn:aws:iam::111122223333:user/user-{dice.randrange(100)}"
+        who = {"type": "IAMUser", "arn": user, "accountId": "111122223333"}
+        chosen = dice.choice(told)
+        person = {} if "invokedBy" in str(chosen["userIdentity"]) else {"userIdentity": who}
+        return decode(json.dumps(chosen | fresh | person))
+
     return [
-        dice.choice(interesting) if dice.random() < SHARE else dice.choice(boring)
-        for _ in range(MANY)
+        interesting(number) if dice.random() < SHARE else dice.choice(boring)
+        for number in range(MANY)
     ]
 
 

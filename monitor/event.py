@@ -18,6 +18,8 @@ from monitor.finding import Actor
 from monitor.key import KeyRef, partition_of
 
 T = TypeVar("T")
+FAMILIAR = 4096
+"""Bytes of a member, up to which what it says is kept in mind. Few are larger than 1 KiB."""
 NULL = msgspec.Raw(b"null")
 
 
@@ -216,7 +218,7 @@ def parse_time(text: str) -> float:
 
 def actor_of(event: Event) -> Actor:
     """The caller, out of all the shapes that `userIdentity` has (aws-facts 1.3)."""
-    identity = part(event.user_identity, UserIdentity, UserIdentity())
+    identity = identity_in(event.user_identity)
     context = identity.session_context or SessionContext()
     issuer = context.session_issuer or SessionIssuer()
     attributes = context.attributes or Attributes()
@@ -234,15 +236,29 @@ def actor_of(event: Event) -> Actor:
     )
 
 
+def identity_in(raw: msgspec.Raw) -> UserIdentity:
+    """The same callers come again and again: what was decoded once need not be again."""
+    text = bytes(raw)
+    return known_identity(text) if len(text) <= FAMILIAR else read_identity(text)
+
+
+def read_identity(text: bytes) -> UserIdentity:
+    return part(msgspec.Raw(text), UserIdentity, UserIdentity())
+
+
+known_identity = lru_cache(maxsize=2048)(read_identity)
+
+
 def locate_key(event: Event) -> KeyRef | None:
     """The key that the record is about, by the order of aws-facts 2.1; None if it does not say.
 
     The ARN is the truth about account and Region: AWS's own samples disagree with `awsRegion`, and
     of a call across accounts both accounts get a record.
     """
-    for resource in part(event.resources, list[Resource], []):
-        if resource.ARN and (key := KeyRef.parse(resource.ARN)):
-            return key
+    resources = bytes(event.resources)
+    listed = known_key if len(resources) <= FAMILIAR else key_listed
+    if key := listed(resources):
+        return key
     named = [event.response().get("keyId"), event.service_details().get("keyId")]
     request = event.request()
     asked = [request.get("keyId"), request.get("targetKeyId")]
@@ -252,6 +268,15 @@ def locate_key(event: Event) -> KeyRef | None:
             if key := read(text):
                 return key
     return KeyRef.search(event.error_message or "")
+
+
+def key_listed(resources: bytes) -> KeyRef | None:
+    """The first key in `resources`."""
+    found = part(msgspec.Raw(resources), list[Resource], [])
+    return next((key for one in found if one.ARN and (key := KeyRef.parse(one.ARN))), None)
+
+
+known_key = lru_cache(maxsize=2048)(key_listed)
 
 
 def key_from_parts(event: Event, key_id: str) -> KeyRef | None:

@@ -20,6 +20,8 @@ import msgspec
 
 MOST_WINDOWS = 20_000
 """Of one detector; beyond it the window is forgotten that was left alone the longest."""
+MOST_SPANS = 24
+"""Stretches of one window that are looked at for one event."""
 MOST_ENTRIES = 500
 """In one window; beyond it the oldest are forgotten of what it is fullest of: see `crowd_out`."""
 UNJUDGED = -1
@@ -75,11 +77,19 @@ class Window:
         return self.between(mine.at - seconds, mine.at + seconds) if mine else []
 
     def spans(self, event_id: str, seconds: float) -> Iterator[list[Entry]]:
-        """Every stretch of so many seconds that holds the event and begins with an entry."""
+        """Every stretch of so many seconds that holds the event and begins with an entry.
+
+        Of very many only some, evenly chosen, the first and the last among them: whoever floods a
+        window must not have us look at each entry as often as there are entries.
+        """
         mine = self.find(event_id)
-        if mine is not None:
-            starts = {one.at for one in self.between(mine.at - seconds, mine.at)}
-            yield from (self.between(start, start + seconds) for start in sorted(starts))
+        if mine is None:
+            return
+        starts = sorted({one.at for one in self.between(mine.at - seconds, mine.at)})
+        if len(starts) > MOST_SPANS:
+            step = (len(starts) - 1) / (MOST_SPANS - 1)
+            starts = [starts[round(number * step)] for number in range(MOST_SPANS)]
+        yield from (self.between(start, start + seconds) for start in starts)
 
     def rises(self, event_id: str, level: int, within: float) -> int:
         """The level that this event, which must be noted here, raises the window to; else 0.

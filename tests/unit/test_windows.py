@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from monitor import windows as module
-from monitor.windows import DAY, MOST_ENTRIES, UNJUDGED, Entry, Window, Windows
+from monitor.windows import DAY, MOST_ENTRIES, MOST_SPANS, UNJUDGED, Entry, Window, Windows
 
 WITHIN = 60.0
 
@@ -228,3 +228,14 @@ def test_a_subject_may_hold_anything() -> None:
     windows.of("detector", "a|b|c").note("e", 0, "seen", keep=1)
     again = Windows(windows.take_changed())
     assert again.of("detector", "a|b|c").find("e") is not None
+
+
+def test_a_flooded_window_is_looked_at_in_a_bounded_number_of_stretches() -> None:
+    window = Windows().of("d", "s")
+    for number in range(400):
+        window.note(f"e{number}", float(number), "x", str(number), keep=1000)
+    spans = list(window.spans("e399", 390))
+    assert len(spans) == MOST_SPANS
+    assert spans[0][0].at == 9.0  # the longest
+    assert spans[-1] == [window.entries[-1]]
+    assert all(span[-1].event_id == "e399" for span in spans)
