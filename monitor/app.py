@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from monitor import plugins, web
+from monitor.approvals import Approvals
 from monitor.assembly import Parts, assemble, make_aws, queues_of
 from monitor.aws import Aws
 from monitor.backoff import Backoff
@@ -109,7 +110,10 @@ class App:
 
             start("beat", self.keep_beating())
             await self.recall(parts.remembrance)
-            start("check the store", self.watch_store(store, parts.knowledge.windows))
+            start(
+                "check the store",
+                self.watch_store(store, parts.knowledge.windows, parts.pipeline.approvals),
+            )
             start("learn our own names", self.learn_own_names(aws, parts.pipeline))
             for name, responder in parts.responders.items():
                 self.problems[f"responder {name}"] = responder.problem
@@ -229,7 +233,7 @@ class App:
             self.metrics.store_errors.labels("recall").inc()
             self.log.error("store cannot be used", call="recall", error=str(error))
 
-    async def watch_store(self, store: Store, windows: Windows) -> None:
+    async def watch_store(self, store: Store, windows: Windows, approvals: Approvals) -> None:
         forget_at = prune_at = 0.0
         while True:
             moment = self.clock.monotonic()
@@ -238,6 +242,7 @@ class App:
                 windows.forget(self.clock.now())
             try:
                 await store.check()
+                await approvals.measure(self.clock.now())
                 if moment >= prune_at:
                     prune_at = moment + 3600
                     await store.prune(self.clock.now() - self.settings.store.remember_days * 86400)

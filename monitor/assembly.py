@@ -9,6 +9,7 @@ import structlog
 from pydantic import BaseModel
 
 from monitor import plugins
+from monitor.approvals import Approvals
 from monitor.aws import Aws, Entry
 from monitor.books import Books
 from monitor.clock import Clock
@@ -75,6 +76,7 @@ def assemble(
         tellers=tuple(name for name, one in responders.items() if not one.repairs),
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),
+        never_approve=settings.never_approve,
         suppressions=tuple(settings.suppressions),
         aspects=frozenset(
             aspect for one in responders.values() if one.repairs for aspect in one.aspects
@@ -109,6 +111,7 @@ def assemble(
         verify_digests=settings.verify_digests,
     )
     remembrance = Remembrance(knowledge.windows, store, metrics)
+    approvals = Approvals(store, metrics, knowledge)
     pipeline = Pipeline(
         detection,
         rules,
@@ -116,6 +119,7 @@ def assemble(
         Duplicates(store, clock, metrics),
         Books(metrics),
         remembrance=remembrance,
+        approvals=approvals,
         trust=trust,
         archive=archive,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from monitor.approving.command import approvals, approve
 from monitor.catalogue_command import generate_detectors, list_plugins
 from monitor.demo.command import demo
 from monitor.dlq.command import dlq
@@ -45,6 +46,11 @@ generate.command(
 )(event_pattern)
 app.add_typer(generate, name="generate")
 app.add_typer(dlq, name="dlq")
+app.command(
+    epilog="Example: kms-monitor approve --key ARN --action DisableKey --actor"
+    " arn:aws:iam::111122223333:role/key-admins --until 2h --ticket CHG-1"
+)(approve)
+app.add_typer(approvals, name="approvals")
 app.command("plugins", epilog="Example: kms-monitor plugins --detectors")(list_plugins)
 generate.command("detectors", epilog="Example: kms-monitor generate detectors > detectors.md")(
     generate_detectors

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+from monitor.approval import Approval
 from monitor.finding import Finding
 
 
@@ -33,6 +34,8 @@ class Reason(StrEnum):
     """It is damage that no enabled responder can put back."""
     ACCEPTED_CHANGE = "accepted_change"
     APPROVED_ACTOR = "approved_actor"
+    APPROVED_CHANGE = "approved_change"
+    """An approval covers it: `Decision.approval`."""
     OWN_CALL = "own_call"
     NO_KEY = "no_key"
     RECORD_DISAGREES = "record_disagrees"
@@ -96,5 +99,11 @@ class Decision(msgspec.Struct, frozen=True):
     """Mode `observe`: judge and tell, write nothing to the guarded account."""
     suppressed: str = ""
     """Why nobody is told: the reason of the suppression that covers the finding."""
+    approval: Approval | None = None
+    """What covers the change, with the reason APPROVED_CHANGE.
+
+    Whoever accepts the change has to spend it first, with `Store.use`, and undoes the change if that
+    is refused.
+    """
     done: tuple[Action, ...] = ()
     """The actions carried out so far, so that a responder that tells can say what was done."""

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import msgspec
 
+from monitor.approval import Approval
 from monitor.decision import Action
 from monitor.key import KeyRef, KeyState
 from monitor.windows import Entry
@@ -61,7 +62,7 @@ class Baseline(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Ledger, leases, baselines and windows. Every method may raise `StoreError`."""
+    """Ledger, leases, baselines, windows and approvals. Every method may raise `StoreError`."""
 
     async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
         """Take the lease of this name for so many seconds. A lease that ran out is free.
@@ -105,6 +106,27 @@ class Store(Protocol):
         """All that `keep` was given and that has not run out, oldest first."""
         ...
 
+    async def approve(self, approval: Approval) -> None:
+        """Remember an approval. One of the same id stays as it is."""
+        ...
+
+    async def approvals(self, key: KeyRef | None = None) -> list[Approval]:
+        """Those for one key, or all of them, newest first: spent, run out and revoked ones as well."""
+        ...
+
+    async def revoke(self, approval_id: str) -> bool:
+        """Take it back, for every change that it has not been used for. False: there is none."""
+        ...
+
+    async def use(self, approval_id: str, event_id: str, at: float) -> bool:
+        """Spend it for one change. True if it is spent for this very event, now or before.
+
+        False where it is spent for others, revoked or unknown. Of many who ask at once no more
+        than `uses` different events are told True. When it runs out is not looked at: that is
+        judged by the event's time.
+        """
+        ...
+
     async def check(self) -> None:
         """Raise `StoreError` if the store cannot be used now."""
         ...
@@ -112,7 +134,8 @@ class Store(Protocol):
     async def prune(self, before: float) -> int:
         """Forget what was finished, and leases that ran out, before that moment (epoch seconds).
 
-        And the entries of windows whose `until` has come. How many it was.
+        And the entries of windows whose `until` has come, and approvals that ran out before that
+        moment. How many it was.
         """
         ...
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from monitor.approval import State
 from monitor.decision import Outcome, Reason
 from monitor.delivery import Disposition
 from monitor.finding import Severity
@@ -222,6 +223,12 @@ class Metrics:
             self.decisions.labels(reason.value)
         for state in ("active", "expired"):
             self.suppressions.labels(state)
+
+        self.approvals = Gauge(
+            p + "approvals", "Approvals that the store has, by state.", ["state"], registry=r
+        )
+        for one in State:
+            self.approvals.labels(one.value)
 
     def declare_own_finds(self, p: str) -> None:
         """What the daemon finds by itself."""

@@ -26,6 +26,9 @@ KEY_OWNER = re.compile(
     r"arn:aws[a-z-]{0,20}:kms:[a-z0-9-]{0,32}:(?P<account>[0-9]{12}):(?:key|alias)/."
 )
 
+DEFAULT_WINDOW_DAYS = 30
+"""AWS's default where whoever schedules a deletion names no window (aws-facts 2.3)."""
+
 
 def member(given: object, *names: str) -> Any:
     """The first of these members that is there; letters may be large or small. None if none is."""
@@ -162,3 +165,15 @@ def alias_arn_in(text: str) -> str:
 def region_name(text: str) -> str:
     """The text if it has the form of a Region's name, else nothing."""
     return text if REGION.fullmatch(text) else ""
+
+
+def deletion_window(response: Mapping[str, Any], request: Mapping[str, Any]) -> int:
+    """The waiting period in days as AWS confirmed it, else as it was asked for, else its default.
+
+    Booleans and numbers beyond the API model's 1 to 365 are no windows.
+    """
+    for source in (response, request):
+        days = source.get("pendingWindowInDays")
+        if isinstance(days, int) and not isinstance(days, bool) and 1 <= days <= 365:
+            return days
+    return DEFAULT_WINDOW_DAYS

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from monitor.approvals import Approvals
 from monitor.books import Books
 from monitor.decision import Verdict
 from monitor.delivery import Delivery, Disposition, worst
@@ -15,7 +16,7 @@ from monitor.envelope import open_body
 from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
 from monitor.event import Event
 from monitor.ledger import Claim
-from monitor.policy import Rules, decide
+from monitor.policy import Rules
 from monitor.remembrance import Remembrance
 from monitor.response import Response
 from monitor.shapes import Damage, LogObject
@@ -48,6 +49,7 @@ class Pipeline:
         books: Books,
         *,
         remembrance: Remembrance | None = None,
+        approvals: Approvals | None = None,
         trust: Trust | None = None,
         archive: Archive | None = None,
     ) -> None:
@@ -57,6 +59,7 @@ class Pipeline:
         self.duplicates = duplicates
         self.books = books
         self.remembrance = remembrance
+        self.approvals = approvals or Approvals()
         self.trust = trust or Trust()
         self.archive = archive or NoArchive()
 
@@ -111,10 +114,7 @@ class Pipeline:
         if self.remembrance is not None:
             await self.remembrance.keep()
         dispositions = [Disposition.RETRY] if seen.broken else []
-        decisions = [
-            replace(decide(finding, self.rules), received_at=delivery.received_at)
-            for finding in seen.findings
-        ]
+        decisions = await self.approvals.decide(seen.findings, self.rules, delivery.received_at)
         # Repair first, then tell: people are not told of many keys while this one waits for it.
         for judged in sorted(decisions, key=lambda one: one.verdict is Verdict.TELL):
             decision = await self.response.carry_out(judged)

@@ -5,12 +5,13 @@ ARN must agree with the record, before anything at all is written. Whether the k
 really bad is not judged here but by the responder that would write, at the moment of writing.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
 import msgspec
 from msgspec.structs import replace
 
+from monitor.approval import Approval, NeverApprove, matches
 from monitor.decision import Decision, Reason, Verdict
 from monitor.finding import Actor, Aspect, Finding, Kind
 from monitor.suppression import Suppression
@@ -39,6 +40,8 @@ class Rules(msgspec.Struct, frozen=True):
     """By detector, where it differs from `mode`."""
     approved_actors: tuple[str, ...] = ()
     """Patterns over the ARN of a user or of a role (its own ARN, path included)."""
+    never_approve: NeverApprove = NeverApprove()
+    """Keys that neither an approved actor nor an approval may change."""
     aspects: frozenset[Aspect] = frozenset({Aspect.STATE})
     """What of a key the repairers can put back."""
     suppressions: tuple[Suppression, ...] = ()
@@ -56,9 +59,12 @@ EXPECTED_OF_US = frozenset({Kind.CHANGE, Kind.NOTICE, Kind.RECOVERY})
 """What our own calls may show as. Damage by our own identity is damage: somebody else may be it."""
 
 
-def decide(finding: Finding, rules: Rules) -> Decision:
-    """Turn a finding into a decision. A suppressed one is repaired like any other, and not told."""
-    decision = judge(finding, rules)
+def decide(finding: Finding, rules: Rules, approvals: Iterable[Approval] = ()) -> Decision:
+    """Turn a finding into a decision. A suppressed one is repaired like any other, and not told.
+
+    `approvals` are those that may cover it: see `monitor.approvals`.
+    """
+    decision = judge(finding, rules, approvals)
     reason = next((one.reason for one in rules.suppressions if one.covers(finding)), "")
     if not reason or decision.verdict is Verdict.DROP:
         return decision
@@ -66,7 +72,7 @@ def decide(finding: Finding, rules: Rules) -> Decision:
     return replace(decision, responders=left, suppressed=reason)
 
 
-def judge(finding: Finding, rules: Rules) -> Decision:
+def judge(finding: Finding, rules: Rules, approvals: Iterable[Approval]) -> Decision:
     """The decision, whoever is to be told."""
     if (reason := not_ours(finding, rules)) is not None:
         return Decision(finding, Verdict.DROP, reason)
@@ -76,20 +82,36 @@ def judge(finding: Finding, rules: Rules) -> Decision:
         return Decision(finding, Verdict.TELL, Reason.NO_KEY, rules.tellers)
     if not agrees(finding):
         return Decision(finding, Verdict.TELL, Reason.RECORD_DISAGREES, rules.tellers)
+    right, approval = why_right(finding, rules, approvals)
     if finding.aspect not in rules.aspects:
-        approved = is_approved(finding.actor, rules)
-        reason = Reason.APPROVED_ACTOR if approved else Reason.NO_REPAIRER
-        return Decision(finding, Verdict.TELL, reason, rules.tellers)
+        reason = right or Reason.NO_REPAIRER
+        return Decision(finding, Verdict.TELL, reason, rules.tellers, approval=approval)
     observe = rules.modes.get(finding.detector, rules.mode) is Mode.OBSERVE
     everybody = rules.repairers + rules.tellers
     if finding.kind is Kind.CHANGE:
         verdict, reason, who = Verdict.ACCEPT, Reason.ACCEPTED_CHANGE, rules.repairers
-    elif is_approved(finding.actor, rules):
-        verdict, reason, who = Verdict.ACCEPT, Reason.APPROVED_ACTOR, everybody
+    elif right is not None:
+        verdict, reason, who = Verdict.ACCEPT, right, everybody
     else:
         verdict, who = Verdict.REPAIR, everybody
         reason = Reason.OBSERVE if observe else Reason.ENFORCE
-    return Decision(finding, verdict, reason, who, dry_run=observe)
+    return Decision(finding, verdict, reason, who, dry_run=observe, approval=approval)
+
+
+def why_right(
+    finding: Finding, rules: Rules, approvals: Iterable[Approval]
+) -> tuple[Reason | None, Approval | None]:
+    """Why damage counts as meant, and the approval that says so; of several the one spent for it."""
+    key = finding.key
+    if key is None or rules.never_approve.holds(key, finding.aliases, finding.tags):
+        return None, None
+    if is_approved(finding.actor, rules):
+        return Reason.APPROVED_ACTOR, None
+    covering = sorted(
+        (one for one in approvals if one.covers(finding)),
+        key=lambda one: (not one.used_by(finding.event_id), one.until),
+    )
+    return (Reason.APPROVED_CHANGE, covering[0]) if covering else (None, None)
 
 
 def not_ours(finding: Finding, rules: Rules) -> Reason | None:
@@ -133,5 +155,4 @@ def own_form(arn: str) -> str:
 
 def is_approved(actor: Actor, rules: Rules) -> bool:
     """Whether the settings name this user, or this role; a session by its issuer."""
-    arn = actor.answerable
-    return bool(arn) and any(fnmatchcase(arn, pattern) for pattern in rules.approved_actors)
+    return any(matches(actor, pattern) for pattern in rules.approved_actors)

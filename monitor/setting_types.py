@@ -16,6 +16,8 @@ def quoted(value: Any) -> Any:
 
 AccountId = Annotated[str, BeforeValidator(quoted), Field(pattern=r"^\d{12}$")]
 Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]{0,20}:[a-z0-9-]+:[^\s]*$", max_length=2048)]
+Pattern = Annotated[str, Field(min_length=1, max_length=2048)]
+"""With `*`, `?` and `[...]`, as shells have them."""
 
 
 def is_key(arn: str) -> str:

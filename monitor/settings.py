@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from monitor.approval import NeverApprove
 from monitor.key import partition_of
 from monitor.knowledge import Watched
 from monitor.logs import Format
@@ -202,6 +203,7 @@ class Settings(Model):
         description="Whose changes are right: patterns over the ARN of an IAM user or role. Each "
         "change is looked up in CloudTrail's event history before it is believed.",
     )
+    never_approve: NeverApprove = NeverApprove()
     suppressions: list[Suppression] = Field(
         default_factory=list,
         description="Findings that nobody is to be told of. What they silence is still counted, "

@@ -23,10 +23,9 @@ from pydantic import (
 )
 
 from monitor.finding import Finding, Severity
-from monitor.setting_types import AccountId
+from monitor.setting_types import AccountId, Pattern
 
 NEVER = "never"
-Pattern = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
 def end_of(value: Any) -> float:

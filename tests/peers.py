@@ -171,9 +171,8 @@ here(
         "tug-of-war (same key re-disabled after repair)": "key_broken_again",
         "related multi-Region keys considered": "key_deletion_scheduled: replica "
         "primary_with_known_replicas; key_deleted",
-        "approved-change / ticket correlation": "tests/unit/test_policy.py; "
-        "tests/unit/test_suppression.py; PART: by actor, and by a suppression with reason and expiry, no "
-        "approval of a single change yet",
+        "approved-change / ticket correlation": "tests/journey/test_approvals.py; "
+        "tests/unit/test_approval.py; docs/approvals.md",
     },
 )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from monitor.approval import Approval
 from monitor.decision import Decision, Reason, Verdict
 from monitor.detector import About
 from monitor.event import Event
@@ -130,6 +131,21 @@ def decision(found: Finding | None = None, **changes: Any) -> Decision:
         "received_at": EPOCH + 3,
     }
     return Decision(**(given | changes))
+
+
+def approval(**changes: Any) -> Approval:
+    """Bob may disable the key, made a minute before AT, for an hour."""
+    given: dict[str, Any] = {
+        "id": "0a1b2c3d4e5f",
+        "key": KEY,
+        "action": "DisableKey",
+        "actor": BOB.arn,
+        "ticket": "CHG-1",
+        "approver": "alice",
+        "made_at": EPOCH - 60,
+        "until": EPOCH + 3540,
+    }
+    return Approval(**(given | changes))
 
 
 def snapshot(state: KeyState, **changes: Any) -> KeySnapshot:

@@ -16,10 +16,7 @@ from monitor.event import Event
 from monitor.finding import Finding, Severity
 from monitor.key import KeyRef, KeyState
 from monitor.knowledge import Knowledge
-from monitor.parameters import few, short, text
-
-DEFAULT_WINDOW_DAYS = 30
-"""AWS's default where the caller names no window (aws-facts 2.3)."""
+from monitor.parameters import deletion_window, few, short, text
 
 
 class DeletionOptions(BaseModel, extra="forbid"):
@@ -61,7 +58,7 @@ class KeyDeletionScheduled(Base[DeletionOptions]):
         if event.failed:
             return [self.attempt(event, "Scheduling a KMS key for deletion")]
         response, request = event.response(), event.request()
-        days = window_days(response, request)
+        days = deletion_window(response, request)
         waits = response.get("keyState") == KeyState.PENDING_REPLICA_DELETION
         details = {"window_days": str(days)}
         # The date is locale text without a zone (aws-facts 2.3): shown to people, never computed
@@ -84,18 +81,6 @@ class KeyDeletionScheduled(Base[DeletionOptions]):
                 details=details,
             )
         ]
-
-
-def window_days(response: dict[str, Any], request: dict[str, Any]) -> int:
-    """The window as AWS confirmed it, else as it was asked for, else AWS's default.
-
-    Booleans and numbers beyond the API model's 1 to 365 are no windows.
-    """
-    for source in (response, request):
-        days = source.get("pendingWindowInDays")
-        if isinstance(days, int) and not isinstance(days, bool) and 1 <= days <= 365:
-            return days
-    return DEFAULT_WINDOW_DAYS
 
 
 def related_keys(knowledge: Knowledge, key: KeyRef | None) -> dict[str, str]:

@@ -89,6 +89,7 @@ def explainer(settings: Settings, loaded: Loaded) -> Explainer:
         trusted_accounts=frozenset(settings.trusted_accounts),
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),
+        never_approve=settings.never_approve,
     )
     knowledge = know(settings)
     detectors = make_all(loaded.detectors, knowledge, [])

@@ -35,6 +35,8 @@ AT_ONCE = 20
 """DescribeKey calls in flight for one place; its quota is 2,000 a second (aws-facts 3.7)."""
 PEEK_SECONDS = 60.0
 """Between two looks at the keys that need attention."""
+HISTORY_SECONDS = 1200.0
+"""Longer than CloudTrail's event history needs for a call: 15 minutes at most, as AWS says."""
 SOON = 31 * 86400
 """Seconds. What is farther off than the longest waiting period is no news yet."""
 WORSE, FOUND, ENDING = "KeySeenWorse", "KeySeenBad", "KeySeenEnding"
@@ -181,7 +183,7 @@ class Sweep:
             return False  # so new that KMS does not know it everywhere yet
         self.learn(live, expected)
         self.met[key] = live.state
-        over = self.consider(live, expected)
+        over = self.consider(live, expected, grace=await self.patience(live, expected))
         if gone and over:
             del self.met[key]
             self.attention.pop(key, None)
@@ -217,7 +219,20 @@ class Sweep:
 
     # -- keys that are not as they should be
 
-    def consider(self, live: KeySnapshot, expected: KeyState | None) -> bool:
+    async def patience(self, live: KeySnapshot, expected: KeyState | None) -> float:
+        """How long the key may be worse than it should be: longer where that may be approved.
+
+        An approved change moves the baseline only once CloudTrail's event history has it.
+        """
+        if expected is None or not is_worse(live, expected):
+            return self.pace.grace
+        since = self.attention.get(live.key, (live.state, self.clock.now()))[1]
+        for one in await self.store.approvals(live.key):
+            if not one.revoked_at and one.made_at <= since <= one.until + self.pace.every:
+                return max(self.pace.grace, HISTORY_SECONDS)
+        return self.pace.grace
+
+    def consider(self, live: KeySnapshot, expected: KeyState | None, *, grace: float) -> bool:
         """Make an event of a key that needs one, and look at it more often if it needs that.
 
         Whether there is nothing more to find out about the state that it is in.
@@ -230,7 +245,7 @@ class Sweep:
             self.attention[key] = (live.state, now)
         since = self.attention[key][1] if key in self.attention else now
         # The normal stream has its time: a message is only minutes behind its call.
-        overdue = worse and now - since >= self.pace.grace
+        overdue = worse and now - since >= grace
         about = {
             "keyId": key.arn,
             "state": live.state.value,

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from monitor.aws import Aws
 from monitor.clock import Clock
 from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
-from monitor.event import read_record
+from monitor.event import Event, read_record
 from monitor.finding import Actor, Finding
 from monitor.key import Grant, KeyRef, KeySnapshot, KeyState
+from monitor.parameters import deletion_window
 from monitor.repair.plan import Call, plan
 
 if TYPE_CHECKING:
@@ -200,7 +201,15 @@ def confirms(record: str, finding: Finding) -> bool:
         and (event.error_code or "") == finding.error_code
         and event.key == finding.key
         and who(event.actor) == who(finding.actor)
+        and finding.details.get("window_days") in {None, window(event)}
     )
+
+
+def window(event: Event) -> str | None:
+    """The waiting period that a deletion's record tells of; None where it is no deletion's."""
+    if event.event_name != "ScheduleKeyDeletion" or event.failed:
+        return None
+    return str(deletion_window(event.response(), event.request()))
 
 
 def who(actor: Actor) -> tuple[str, str, str]:

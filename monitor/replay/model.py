@@ -26,6 +26,7 @@ WHY: Final = {
     Reason.REGION_NOT_ALLOWED: "the Region is not in the settings",
     Reason.OWN_CALL: "the daemon's own call",
     Reason.APPROVED_ACTOR: "approved",
+    Reason.APPROVED_CHANGE: "approved",
     Reason.ACCEPTED_CHANGE: "a change that is accepted as right",
 }
 """In words, for every reason but the two modes."""

@@ -162,6 +162,7 @@ def make_guard(request: Request, complain: Callable[[str], None]) -> Guard:
         tellers=tuple(name for name, one in repairs.items() if not one),
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),
+        never_approve=settings.never_approve,
         suppressions=tuple(settings.suppressions),
         own_arns=frozenset(session for one in settings.accounts if (session := our_name(one))),
     )

@@ -12,8 +12,10 @@ from typing import ClassVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
+from msgspec.structs import replace
 from pydantic import BaseModel, Field
 
+from monitor.approval import Approval
 from monitor.decision import Action, Decision, Outcome, Reason, Verdict
 from monitor.errors import NotWorthRetrying, WorthRetrying
 from monitor.finding import Aspect, Finding
@@ -27,6 +29,7 @@ from monitor.repair.plan import Call, plan
 ROUNDS = 8
 """How often a plan is made anew when somebody changes the key while it is being repaired."""
 
+APPROVED = frozenset({Reason.APPROVED_ACTOR, Reason.APPROVED_CHANGE})
 GONE_FOR_GOOD = 300.0
 """Seconds after an event, from which on a key that KMS does not know is believed to be gone."""
 LEASE_SECONDS = 180.0
@@ -99,11 +102,12 @@ class RestoreKey:
     async def accept(self, decision: Decision, key: KeyRef) -> Action:
         """Move the baseline, once the live key or CloudTrail's history confirms the change.
 
-        A change by an approved actor is always looked up: its state is the very one that an
-        attacker leaves behind, so the live key proves nothing about who left it.
+        A change by an approved actor, or with an approval, is always looked up: its state is the
+        very one that an attacker leaves behind, so the live key proves nothing about who left it. An
+        approval is spent only then, so that no forged message can.
         """
         finding = decision.finding
-        approved = decision.reason is Reason.APPROVED_ACTOR
+        approved = decision.reason in APPROVED
         live = await self.keys.read(key)
         shown = live.state is finding.caused
         if not (shown and not approved) and not await self.confirmed(finding):
@@ -114,6 +118,9 @@ class RestoreKey:
                 Outcome.UNCONFIRMED,
                 f"the key is {live.state}, and CloudTrail's history does not have the event",
             )
+        if decision.approval is not None and not await self.use(decision.approval, finding):
+            undone = await self.undo(decision, key)
+            return replace(undone, detail=f"its approval was spent for another; {undone.detail}")
         if finding.caused is None:
             return self.over(Outcome.ALREADY, "the change leaves the key's state as it is")
         known = await self.known(key)
@@ -240,6 +247,14 @@ class RestoreKey:
             return await self.store.advance(baseline, tie=tie)
         except StoreError as error:
             self.store_failed("advance", error)
+            raise WorthRetrying(f"the store cannot be written: {error}") from error
+
+    async def use(self, approval: Approval, finding: Finding) -> bool:
+        """Spend the approval; False if it is spent for another change."""
+        try:
+            return await self.store.use(approval.id, finding.event_id, self.clock.now())
+        except StoreError as error:
+            self.store_failed("use", error)
             raise WorthRetrying(f"the store cannot be written: {error}") from error
 
     async def remember_damage(self, key: KeyRef, finding: Finding) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from monitor.approval import Approval, Use
 from monitor.clock import Clock
 from monitor.decision import Action
 from monitor.key import KeyRef
@@ -20,6 +21,7 @@ class MemoryStore:
         self.done: dict[str, tuple[Action, float]] = {}
         self.baselines: dict[KeyRef, Baseline] = {}
         self.noted: dict[tuple[str, str], Entry] = {}
+        self.approved: dict[str, Approval] = {}
 
     async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
         if name in self.done:
@@ -66,6 +68,28 @@ class MemoryStore:
         now = self.clock.now()
         return sorted(entry for entry in self.noted.values() if entry.until >= now)
 
+    async def approve(self, approval: Approval) -> None:
+        self.approved.setdefault(approval.id, approval)
+
+    async def approvals(self, key: KeyRef | None = None) -> list[Approval]:
+        found = [one for one in self.approved.values() if key in {None, one.key}]
+        return sorted(found, key=lambda one: (-one.made_at, one.id))
+
+    async def revoke(self, approval_id: str) -> bool:
+        known = self.approved.get(approval_id)
+        if known is not None and not known.revoked_at:
+            self.approved[approval_id] = replace(known, revoked_at=self.clock.now())
+        return known is not None
+
+    async def use(self, approval_id: str, event_id: str, at: float) -> bool:
+        known = self.approved.get(approval_id)
+        if known is None or known.used_by(event_id):
+            return known is not None
+        if known.revoked_at or len(known.used) >= known.uses:
+            return False
+        self.approved[approval_id] = replace(known, used=(*known.used, Use(event_id, at)))
+        return True
+
     async def check(self) -> None:
         return
 
@@ -79,7 +103,10 @@ class MemoryStore:
         out = [name for name, entry in self.noted.items() if entry.until < self.clock.now()]
         for one in out:
             del self.noted[one]
-        return len(old) + len(left) + len(out)
+        past = [name for name, one in self.approved.items() if one.until < before]
+        for name in past:
+            del self.approved[name]
+        return len(old) + len(left) + len(out) + len(past)
 
     async def close(self) -> None:
         return

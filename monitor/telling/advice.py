@@ -31,7 +31,9 @@ WORST_FIRST: Final = (
     Outcome.DONE,
     Outcome.ALREADY,
 )
-MEANT: Final = frozenset({Reason.APPROVED_ACTOR, Reason.ACCEPTED_CHANGE, Reason.OWN_CALL})
+MEANT: Final = frozenset(
+    {Reason.APPROVED_ACTOR, Reason.APPROVED_CHANGE, Reason.ACCEPTED_CHANGE, Reason.OWN_CALL}
+)
 TOLD: Final = "told"
 UNREPAIRED: Final = "unrepaired"
 

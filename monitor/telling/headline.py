@@ -46,6 +46,7 @@ ACCEPTING: Final = RESULTS | {
 """The same where the change was to be accepted: first of all it had to be confirmed."""
 REASONS: Final = {
     Reason.APPROVED_ACTOR: "approved, left as it is",
+    Reason.APPROVED_CHANGE: "approved, left as it is",
     Reason.ACCEPTED_CHANGE: "accepted",
     Reason.OWN_CALL: "our own call",
     Reason.NO_REPAIRER: "nobody here can undo it, NOT undone",

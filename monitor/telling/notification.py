@@ -32,6 +32,8 @@ goes away or changes its meaning; new members may come at any time):
     tags          object of texts: the key's, as they should be and as far as they are known
     event         {id, name, time, error_code}; times are ISO-8601 UTC, or null where unknown
     received_at   when the event reached us
+    approval      null, or {id, ticket, approver, reason, until, seconds_left} of the approval that covers
+                  it; seconds_left counts from received_at
     actor         {name, type, arn, account, issuer_arn, session, invoked_by, source_ip, user_agent, tool,
                   mfa}; tool is what the call was made with, as the caller says
     details       object of texts
@@ -106,6 +108,34 @@ def action_members(action: Action, limit: int) -> dict[str, object]:
     }
 
 
+def approval_members(decision: Decision, limit: int) -> dict[str, object] | None:
+    approval = decision.approval
+    if approval is None:
+        return None
+    return {
+        "id": clean(approval.id, NAME),
+        "ticket": clean(approval.ticket, limit),
+        "approver": clean(approval.approver, limit),
+        "reason": clean(approval.reason, limit),
+        "until": moment(approval.until),
+        "seconds_left": round(max(0.0, approval.until - decision.received_at)),
+    }
+
+
+def approval_lines(decision: Decision, limit: int) -> list[str]:
+    """Who approved it, for people; nothing where nobody did."""
+    approval = decision.approval
+    if approval is None:
+        return []
+    left = max(0.0, approval.until - decision.received_at) // 60
+    reason = f" ({clean(approval.reason, limit)})" if approval.reason else ""
+    who = f"approved by {clean(approval.approver, limit)}, approval {clean(approval.id, NAME)}"
+    return [
+        f"Meant   {clean(approval.ticket, limit)}{reason}, {who}",
+        f"        until {moment(approval.until)}, {left:.0f} min left",
+    ]
+
+
 def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[str, object]:
     """The message for machines, ready for JSON; its members stand in the module's docstring.
 
@@ -158,6 +188,7 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
             "error_code": clean(finding.error_code, name),
         },
         "received_at": moment(decision.received_at),
+        "approval": approval_members(decision, limit),
         "actor": {
             "name": clean(actor.name, limit),
             "type": clean(actor.type, name),
@@ -222,6 +253,7 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
         f"        {clean(label, 64)}: {clean(value, limit)}"
         for label, value in list(finding.details.items())[:MOST_DETAILS]
     ]
+    lines += approval_lines(decision, limit)
     if finding.techniques:
         names = ", ".join(clean(one, 16) for one in finding.techniques[:MOST_TAGS])
         lines.append(f"ATT&CK  {names}")

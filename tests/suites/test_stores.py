@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from monitor.approval import Approval, Use
 from monitor.decision import Action, Outcome
 from monitor.key import KeyRef, KeyState
 from monitor.ledger import Baseline, Claim, Origin, Store, StoreError
@@ -353,6 +354,95 @@ async def test_many_notes_at_once(store: Store) -> None:
     assert await store.entries() == noted
 
 
+# -- approvals
+
+
+def approval(name: str = "a", **changes: Any) -> Approval:
+    given: dict[str, Any] = {
+        "id": name,
+        "key": KEY,
+        "action": "DisableKey",
+        "actor": "arn:aws:iam::111122223333:user/bob",
+        "ticket": "CHG-1 ' \u2028 🔑",
+        "approver": "alice",
+        "made_at": START,
+        "until": START + 3600.5,
+    }
+    return Approval(**(given | changes))
+
+
+async def test_an_approval_comes_back_as_it_was(store: Store) -> None:
+    assert await store.approvals() == []
+    other = replace(KEY, key_id="other")
+    first = approval("a", reason="end of life", uses=2)
+    later, third = approval("b", made_at=START + 1), approval("c", key=other)
+    for one in (first, later, third):
+        await store.approve(one)
+    await store.approve(replace(first, ticket="CHG-2"))
+    assert await store.approvals(KEY) == [later, first]
+    assert await store.approvals(other) == [third]
+    assert await store.approvals() == [later, first, third]
+    assert await store.approvals(replace(KEY, region="us-east-1")) == []
+
+
+async def test_an_approval_is_spent_once(store: Store) -> None:
+    await store.approve(approval())
+    assert await store.use("a", "one", START + 1)
+    assert not await store.use("a", "two", START + 2)
+    assert await store.use("a", "one", START + 3)  # redelivered
+    (one,) = await store.approvals(KEY)
+    assert one == approval(used=(Use("one", START + 1),))
+
+
+async def test_an_approval_for_several_changes(store: Store) -> None:
+    await store.approve(approval(uses=2))
+    await store.approve(approval("b"))
+    asked = [await store.use("a", name, START + at) for at, name in enumerate("zaz")]
+    assert asked == [True, True, True]
+    assert not await store.use("a", "c", START + 3)
+    assert (await store.approvals())[0].used == (Use("z", START), Use("a", START + 1))
+    assert (await store.approvals())[1].used == ()
+
+
+async def test_many_changes_ask_at_once_for_one_approval(store: Store) -> None:
+    await store.approve(approval(uses=3))
+    answers = await asyncio.gather(*(store.use("a", str(n), START) for n in range(30)))
+    assert sum(answers) == 3
+    assert len((await store.approvals())[0].used) == 3
+
+
+async def test_a_revoked_approval_is_spent_no_more(store: Store, clock: Clock) -> None:
+    await store.approve(approval(uses=2))
+    assert await store.use("a", "one", START)
+    clock.time += 5
+    assert await store.revoke("a")
+    clock.time += 5
+    assert await store.revoke("a")  # as it is already
+    assert not await store.use("a", "two", START + 10)
+    assert await store.use("a", "one", START + 10)
+    (one,) = await store.approvals()
+    assert (one.revoked_at, one.used) == (START + 5, (Use("one", START),))
+
+
+async def test_an_approval_that_nobody_gave(store: Store) -> None:
+    assert not await store.revoke("a")
+    assert not await store.use("a", "one", START)
+    assert await store.approvals() == []
+
+
+async def test_approvals_that_ran_out_are_forgotten_with_their_uses(store: Store) -> None:
+    await store.approve(approval(until=START + 10))
+    await store.approve(approval("b"))
+    assert await store.use("a", "one", START)
+    assert await store.use("b", "one", START)
+    assert await store.prune(START + 10) == 0
+    assert await store.prune(START + 10.5) == 1
+    assert await store.approvals() == [approval("b", used=(Use("one", START),))]
+    await store.approve(approval())
+    assert await store.approvals(KEY) != []
+    assert (await store.approvals())[0].used == ()
+
+
 # -- a file
 
 
@@ -390,8 +480,11 @@ async def test_it_outlives_the_process(tmp_path: Path, clock: Clock) -> None:
     await store.claim("held", owner="one", seconds=60)
     await store.advance(enabled(START))
     await store.keep([entry(level=2)])
+    await store.approve(approval())
+    await store.use("a", "one", START)
     await store.close()
     store = await SqliteStore.open(tmp_path / "state.db", clock)
+    assert await store.approvals() == [approval(used=(Use("one", START),))]
     assert await store.entries() == [entry(level=2)]
     assert (await store.claim("done", owner="two", seconds=60)).action == ACTION
     # Nobody alive holds it.
@@ -565,6 +658,40 @@ async def test_a_file_of_the_version_before_windows(tmp_path: Path, clock: Clock
     await store.close()
 
 
+async def test_a_file_of_the_version_before_approvals(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "state.db"
+    store = await SqliteStore.open(path, clock)
+    await store.keep([entry()])
+    await store.close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TABLE approval")
+        database.execute("DROP TABLE approval_use")
+        database.execute("PRAGMA user_version = 2")
+        database.commit()
+    store = await SqliteStore.open(path, clock)
+    await store.approve(approval())
+    assert await store.approvals() == [approval()]
+    assert await store.entries() == [entry()]
+    await store.close()
+
+
+async def test_two_processes_do_not_spend_one_approval_twice(tmp_path: Path, clock: Clock) -> None:
+    """The command gives it beside the daemon; two daemons may see two changes at once."""
+    path = tmp_path / "state.db"
+    stores = [await SqliteStore.open(path, clock) for _ in range(2)]
+    for number in range(50):
+        await stores[0].approve(approval(str(number)))
+        answers = await asyncio.gather(
+            *(
+                store.use(str(number), event, START)
+                for store, event in zip(stores, "ab", strict=True)
+            )
+        )
+        assert sorted(answers) == [False, True]
+    for store in stores:
+        await store.close()
+
+
 async def test_two_processes_share_what_was_noted(tmp_path: Path, clock: Clock) -> None:
     """While a new process takes over from an old one; the higher level is everybody's."""
     path = tmp_path / "state.db"
@@ -601,6 +728,10 @@ async def test_a_store_that_is_closed(tmp_path: Path, clock: Clock) -> None:
         store.note_damage(KEY, START),
         store.keep([entry()]),
         store.entries(),
+        store.approve(approval()),
+        store.approvals(),
+        store.revoke("a"),
+        store.use("a", "one", START),
         store.check(),
         store.prune(START),
     ):

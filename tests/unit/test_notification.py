@@ -18,6 +18,7 @@ from monitor.key import KeyRef, KeyState
 from monitor.telling import advice
 from monitor.telling.headline import clean, subject
 from monitor.telling.notification import group_key, message, text
+from tests.samples import approval
 
 KEY = KeyRef("111122223333", "eu-west-1", "0a1b2c3d-1111-2222-3333-444455556666")
 SCHEDULED = Finding(
@@ -150,6 +151,32 @@ def test_text_answers_the_questions() -> None:
         SCHEDULED.finding_id,
     ):
         assert part in body
+
+
+def test_an_approval_is_named_with_who_gave_it_and_what_is_left() -> None:
+    assert message(decided(), "prod")["approval"] is None
+    assert "Meant" not in text(decided(), "prod")
+    given = approval(reason="end of \u202elife", until=SCHEDULED.event_time + 3661.4)
+    meant = replace(
+        decided(verdict=Verdict.ACCEPT, reason=Reason.APPROVED_CHANGE),
+        approval=given,
+        received_at=SCHEDULED.event_time + 1,
+    )
+    assert message(meant, "prod")["approval"] == {
+        "id": given.id,
+        "ticket": "CHG-1",
+        "approver": "alice",
+        "reason": "end of ?life",
+        "until": "2025-11-24T10:35:04Z",
+        "seconds_left": 3660,
+    }
+    body = text(meant, "prod")
+    assert f"Meant   CHG-1 (end of ?life), approved by alice, approval {given.id}\n" in body
+    assert "        until 2025-11-24T10:35:04Z, 61 min left\n" in body
+    assert "approved, left as it is" in subject(meant, "prod")
+    late = replace(meant, received_at=given.until + 600, approval=replace(given, reason=""))
+    assert "CHG-1, approved by alice" in text(late, "prod")
+    assert ", 0 min left" in text(late, "prod")
 
 
 def test_commands_by_hand_where_the_repair_failed() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from monitor.approval import NeverApprove
 from monitor.decision import Reason, Verdict
 from monitor.finding import Actor, Aspect, Kind
 from monitor.key import KeyRef
@@ -27,6 +28,7 @@ RULES = Rules(
     own_arns=frozenset({OWN_ROLE}),
 )
 OBSERVE = replace(RULES, mode=Mode.OBSERVE, modes={"bold": Mode.ENFORCE})
+NEVER = replace(RULES, never_approve=NeverApprove(keys=[KEY_ID]))
 ALL, REPAIRERS, TELLERS = ("restore_key", "sns", "mqtt"), ("restore_key",), ("sns", "mqtt")
 APPROVED = Actor(arn=f"arn:aws:iam::{ACCOUNT}:user/approved-bob", account=ACCOUNT)
 OURSELVES = Actor(arn=f"{OWN_ROLE}/pod-1", account=ACCOUNT)
@@ -95,6 +97,13 @@ OURSELVES = Actor(arn=f"{OWN_ROLE}/pod-1", account=ACCOUNT)
         ({"actor": APPROVED}, RULES, (Verdict.ACCEPT, Reason.APPROVED_ACTOR, ALL, False)),
         ({"actor": APPROVED}, OBSERVE, (Verdict.ACCEPT, Reason.APPROVED_ACTOR, ALL, True)),
         # what nobody minds moves the baseline, and nobody is told
+        # a key that is never to be approved for is put back, whoever it was
+        ({"actor": APPROVED}, NEVER, (Verdict.REPAIR, Reason.ENFORCE, ALL, False)),
+        (
+            {"actor": APPROVED, "aspect": Aspect.POLICY},
+            NEVER,
+            (Verdict.TELL, Reason.NO_REPAIRER, TELLERS, False),
+        ),
         ({"kind": Kind.CHANGE}, RULES, (Verdict.ACCEPT, Reason.ACCEPTED_CHANGE, REPAIRERS, False)),
         ({"kind": Kind.CHANGE}, OBSERVE, (Verdict.ACCEPT, Reason.ACCEPTED_CHANGE, REPAIRERS, True)),
         # our own repair comes back to us; damage under our name is damage all the same

@@ -17,6 +17,7 @@ import structlog
 from botocore.exceptions import ClientError
 from msgspec.structs import replace
 
+from monitor.approval import Use
 from monitor.aws import Aws
 from monitor.decision import Decision, Outcome, Reason, Verdict
 from monitor.errors import Denied, MonitorError, NotWorthRetrying, WorthRetrying
@@ -26,9 +27,22 @@ from monitor.key import KeyRef, KeyState
 from monitor.ledger import Baseline, Origin, StoreError, key_lease
 from monitor.metrics import Metrics
 from monitor.plugins import Services
+from monitor.repair.live import confirms
 from monitor.responders.restore_key import RestoreKey, RestoreOptions
 from monitor.stores.memory import MemoryStore
-from tests.samples import ACCOUNT, EPOCH, KEY, REGION, LoopClock, decision, event, finding, record
+from tests.samples import (
+    ACCOUNT,
+    ARN,
+    EPOCH,
+    KEY,
+    REGION,
+    LoopClock,
+    approval,
+    decision,
+    event,
+    finding,
+    record,
+)
 
 pytestmark = pytest.mark.looptime
 S = KeyState
@@ -537,6 +551,74 @@ async def test_a_forged_approval_is_undone_like_any_damage() -> None:
     found = await world.responder.respond(accept(forged, Reason.APPROVED_ACTOR))
     assert (found.outcome, world.key.calls) == (Outcome.DONE, BOTH)
     assert KEY not in world.store.baselines
+
+
+# -- accept what an approval covers
+
+
+def approved_world(**used: Any) -> tuple[World, Decision]:
+    world = World("Disabled")
+    world.knows(S.ENABLED)
+    given = approval(actor=f"arn:aws:iam::{ACCOUNT}:role/path/ops-admin", **used)
+    world.store.approved[given.id] = given
+    found = replace(DELETION, event_name="DisableKey", caused=S.DISABLED, details={})
+    return world, accept(found, Reason.APPROVED_CHANGE, approval=given)
+
+
+def spent(world: World) -> list[str]:
+    return [use.event_id for one in world.store.approved.values() for use in one.used]
+
+
+async def test_an_approval_is_spent_once_the_history_has_the_change() -> None:
+    world, decided = approved_world()
+    with pytest.raises(WorthRetrying):
+        await world.responder.respond(decided)
+    assert spent(world) == []
+    world.history.records = [written(decided.finding)]
+    for _ in range(2):  # redelivered
+        assert (await world.responder.respond(decided)).outcome is Outcome.DONE
+    assert spent(world) == [decided.finding.event_id]
+    assert (world.store.baselines[KEY].state, world.key.calls) == (S.DISABLED, [])
+
+
+async def test_a_forged_change_spends_no_approval_and_is_undone() -> None:
+    world, decided = approved_world()
+    await asyncio.sleep(900)
+    found = await world.responder.respond(decided)
+    assert (found.outcome, world.key.calls, spent(world)) == (Outcome.DONE, ["EnableKey"], [])
+
+
+async def test_a_second_change_that_was_judged_at_the_same_time_is_undone() -> None:
+    world, decided = approved_world(used=(Use("another", EPOCH),))
+    world.history.records = [written(decided.finding)]
+    found = await world.responder.respond(decided)
+    assert (found.outcome, world.key.calls) == (Outcome.DONE, ["EnableKey"])
+    assert found.detail.startswith("its approval was spent for another; EnableKey")
+
+
+async def test_without_the_store_an_approval_cannot_be_spent_and_the_change_comes_again() -> None:
+    world, decided = approved_world()
+    world.history.records = [written(decided.finding)]
+
+    async def use(*_: Any) -> bool:
+        raise StoreError("disk full")
+
+    world.store.use = use  # type: ignore[method-assign,assignment]
+    with pytest.raises(WorthRetrying, match="disk full"):
+        await world.responder.respond(decided)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "confirmed"), [("30", True), ("7", False), (None, True), ("8", False)]
+)
+async def test_a_deletion_is_confirmed_with_its_waiting_period(
+    claimed: str | None, confirmed: bool
+) -> None:
+    details = {"window_days": claimed} if claimed else {}
+    found = replace(DELETION, details=details)
+    assert confirms(written(found, requestParameters={"keyId": ARN}), found) is confirmed
+    other = written(found, responseElements={"keyId": ARN, "pendingWindowInDays": 8})
+    assert confirms(other, found) is (claimed in {"8", None})
 
 
 # -- one at a time

@@ -17,17 +17,19 @@ import stamina
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from monitor.approval import Use
 from monitor.aws import Aws
 from monitor.event import Event
 from monitor.key import Grant, KeyRef, KeyState
 from monitor.knowledge import Knowledge
 from monitor.ledger import Baseline, Origin
-from monitor.loops.sweep import FOUND, PEEK_SECONDS, WORSE, Pace, Sweep, countdown
+from monitor.loops.sweep import FOUND, HISTORY_SECONDS, PEEK_SECONDS, WORSE, Pace, Sweep, countdown
 from monitor.metrics import Metrics
 from monitor.repair.live import MOST_GRANTS, LiveKeys
 from monitor.stores.memory import MemoryStore
-from tests.samples import ACCOUNT, EPOCH, KEY, REGION, LoopClock, snapshot
+from tests.samples import ACCOUNT, EPOCH, KEY, REGION, LoopClock, approval, snapshot
 
 pytestmark = pytest.mark.looptime
 START = EPOCH + 3
@@ -247,6 +249,31 @@ async def test_a_key_is_overdue_after_the_grace_and_told_once_while_it_stays_so(
         assert request["expected"] == "Enabled"
         # Whole seconds: the look was within the hour's last moments.
         assert 0 <= request["worseSince"] - START - HOUR <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "patient"),
+    [
+        ({}, True),
+        ({"used": (Use("event", EPOCH),)}, True),
+        ({"revoked_at": EPOCH}, False),
+        ({"until": START - HOUR - 1}, False),
+        ({"made_at": START + 1000}, False),
+        ({"key": replace(KEY, key_id="other")}, False),
+    ],
+)
+async def test_what_may_be_approved_is_waited_for_longer(changes: Any, patient: bool) -> None:
+    """The baseline moves only once CloudTrail's event history has the change, minutes later."""
+    world = World(grace=300)
+    key = world.script.put(KEY.key_id, "Disabled")
+    world.knows(key, KeyState.ENABLED)
+    given = approval(**changes)
+    world.store.approved[given.id] = given
+    async with running(world):
+        await asyncio.sleep(400)
+        assert world.overdue == ([] if patient else ["Disabled"])
+        await asyncio.sleep(HISTORY_SECONDS)
+        assert world.overdue == ["Disabled"]
 
 
 async def test_put_back_in_time_it_is_nothing_and_found_again_it_is_new() -> None:

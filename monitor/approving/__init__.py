@@ -1,0 +1,1 @@
+"""The commands that give approvals, list them and take them back."""
