@@ -15,12 +15,14 @@ from monitor.clock import Clock
 from monitor.detection import Detection
 from monitor.duplicates import Duplicates
 from monitor.errors import PluginError, SettingsError
+from monitor.incidents import Incidents
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.policy import Rules
 from monitor.remembrance import Remembrance
+from monitor.repair.live import LiveKeys
 from monitor.response import Response
 from monitor.settings import QueueSettings, Settings
 from monitor.settings_file import lines_of, place, plugin_options
@@ -45,6 +47,7 @@ class Parts:
     archive: Archive
     knowledge: Knowledge
     remembrance: Remembrance
+    incidents: Incidents
 
 
 def assemble(
@@ -108,10 +111,18 @@ def assemble(
         verify_digests=settings.verify_digests,
     )
     remembrance = Remembrance(knowledge.windows, store, metrics)
+    incidents = Incidents(store, LiveKeys(aws, clock), knowledge, clock, metrics)
     pipeline = Pipeline(
         detection,
         rules,
-        Response(responders, store, clock, metrics, origins=plugins.origins(loaded.responders)),
+        Response(
+            responders,
+            store,
+            clock,
+            metrics,
+            origins=plugins.origins(loaded.responders),
+            incidents=incidents,
+        ),
         Duplicates(store, clock, metrics),
         Books(metrics),
         remembrance=remembrance,
@@ -122,7 +133,7 @@ def assemble(
         "detector": {name: loaded.detectors[name].source.origin for name in detectors},
         "responder": {name: loaded.responders[name].source.origin for name in responders},
     }
-    return Parts(broken, origins, pipeline, responders, archive, knowledge, remembrance)
+    return Parts(broken, origins, pipeline, responders, archive, knowledge, remembrance, incidents)
 
 
 def know(settings: Settings) -> Knowledge:

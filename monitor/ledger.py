@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 
 from monitor.decision import Action
+from monitor.incident import Incident
 from monitor.key import KeyRef, KeyState
 from monitor.windows import Entry
 
@@ -61,7 +62,7 @@ class Baseline(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Ledger, leases, baselines and windows. Every method may raise `StoreError`."""
+    """Ledger, leases, baselines, windows and incidents. Every method may raise `StoreError`."""
 
     async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
         """Take the lease of this name for so many seconds. A lease that ran out is free.
@@ -105,6 +106,22 @@ class Store(Protocol):
         """All that `keep` was given and that has not run out, oldest first."""
         ...
 
+    async def incident(self, key: KeyRef) -> Incident | None:
+        """The key's open incident; else the one that was closed last."""
+        ...
+
+    async def incidents(self, *, open_only: bool = False) -> list[Incident]:
+        """The newest first."""
+        ...
+
+    async def put_incident(self, incident: Incident, *, expected_version: int) -> bool:
+        """Write an incident with the next version, if the one that is there has the expected one.
+
+        0 stands for none there. False, and nothing is written, where another was faster: the
+        version is another by now, or another incident of the same key is open.
+        """
+        ...
+
     async def check(self) -> None:
         """Raise `StoreError` if the store cannot be used now."""
         ...
@@ -112,7 +129,8 @@ class Store(Protocol):
     async def prune(self, before: float) -> int:
         """Forget what was finished, and leases that ran out, before that moment (epoch seconds).
 
-        And the entries of windows whose `until` has come. How many it was.
+        And the entries of windows whose `until` has come, and incidents closed before that moment.
+        How many it was.
         """
         ...
 

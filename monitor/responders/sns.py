@@ -72,7 +72,7 @@ class Sns:
     async def respond(self, decision: Decision) -> Action:
         """Publish. Raises what `Aws.calling` raises, and `WorthRetrying` for the topic's own key."""
         now = self.services.clock.now
-        if decision.finding.severity < self.lowest:
+        if decision.weight < self.lowest:
             detail = f"nothing to tell: below {self.options.min_severity}"
             return Action(self.name, Outcome.ALREADY, detail, finished_at=now())
         request = publish_request(decision, self.services.environment, self.options)

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from monitor.clock import Clock
 from monitor.decision import Action
+from monitor.incident import Incident
 from monitor.key import KeyRef
 from monitor.ledger import Baseline, Claim, Grant, Origin
 from monitor.windows import Entry
@@ -20,6 +21,7 @@ class MemoryStore:
         self.done: dict[str, tuple[Action, float]] = {}
         self.baselines: dict[KeyRef, Baseline] = {}
         self.noted: dict[tuple[str, str], Entry] = {}
+        self.cases: dict[str, Incident] = {}
 
     async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
         if name in self.done:
@@ -66,6 +68,24 @@ class MemoryStore:
         now = self.clock.now()
         return sorted(entry for entry in self.noted.values() if entry.until >= now)
 
+    async def incident(self, key: KeyRef) -> Incident | None:
+        of_key = [one for one in self.cases.values() if one.key == key]
+        return max(of_key, key=lambda one: (one.open, one.closed_at), default=None)
+
+    async def incidents(self, *, open_only: bool = False) -> list[Incident]:
+        found = [one for one in self.cases.values() if one.open or not open_only]
+        return sorted(found, key=lambda one: (one.opened_at, one.id), reverse=True)
+
+    async def put_incident(self, incident: Incident, *, expected_version: int) -> bool:
+        there = self.cases.get(incident.id)
+        if (there.version if there else 0) != expected_version:
+            return False
+        others = (one for one in self.cases.values() if one.id != incident.id)
+        if incident.open and any(one.open and one.key == incident.key for one in others):
+            return False
+        self.cases[incident.id] = replace(incident, version=expected_version + 1)
+        return True
+
     async def check(self) -> None:
         return
 
@@ -79,7 +99,10 @@ class MemoryStore:
         out = [name for name, entry in self.noted.items() if entry.until < self.clock.now()]
         for one in out:
             del self.noted[one]
-        return len(old) + len(left) + len(out)
+        closed = [one.id for one in self.cases.values() if not one.open and one.closed_at < before]
+        for case in closed:
+            del self.cases[case]
+        return len(old) + len(left) + len(out) + len(closed)
 
     async def close(self) -> None:
         return

@@ -21,6 +21,7 @@ from monitor.clock import Clock
 from monitor.decision import Action
 from monitor.key import KeyRef, KeyState
 from monitor.ledger import Baseline, Claim, Grant, Origin, StoreError
+from monitor.stores.incident_table import INCIDENT_TABLE, IncidentTable
 from monitor.windows import Entry
 
 MIGRATIONS = (
@@ -54,6 +55,7 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS entry_until ON entry (until);
     """,
+    INCIDENT_TABLE,
 )
 """One script for each version of the file; `PRAGMA user_version` counts those that were run.
 
@@ -80,7 +82,7 @@ KEEP = """
 """
 
 
-class SqliteStore:
+class SqliteStore(IncidentTable):
     """See `monitor.ledger.Store`. Made by `open`."""
 
     def __init__(self, database: aiosqlite.Connection, clock: Clock, users: IO[str]) -> None:
@@ -233,17 +235,31 @@ class SqliteStore:
         ):
             return [Entry(*row) for row in await cursor.fetchall()]
 
+    async def rows(self, query: str, values: dict[str, Any]) -> list[Any]:
+        async with guarded(), self.database.execute(query, values) as cursor:
+            return list(await cursor.fetchall())
+
+    async def write(self, query: str, values: dict[str, Any]) -> int:
+        async with guarded():
+            return await self.change(query, values)
+
     async def check(self) -> None:
         async with guarded():
             await self.one("SELECT count(*) FROM baseline WHERE arn = ''")
 
     async def prune(self, before: float) -> int:
         async with guarded():
-            return await self.change(
-                "DELETE FROM action WHERE finished < :before"
-                " OR (finished IS NULL AND until < :before)",
-                {"before": before},
-            ) + await self.change("DELETE FROM entry WHERE until < :now", {"now": self.clock.now()})
+            return (
+                await self.change(
+                    "DELETE FROM action WHERE finished < :before"
+                    " OR (finished IS NULL AND until < :before)",
+                    {"before": before},
+                )
+                + await self.change(
+                    "DELETE FROM entry WHERE until < :now", {"now": self.clock.now()}
+                )
+                + await self.prune_incidents(before)
+            )
 
     async def close(self) -> None:
         self.users.close()
