@@ -231,16 +231,22 @@ def known_stage(known: Incident, finding: Finding) -> Stage | None:
     return next((one.stage for one in known.findings if one.id == finding.finding_id), None)
 
 
+def is_own(event_name: str) -> bool:
+    """Whether it is the daemon's own way to say how it sees a key, and no further call."""
+    return event_name.startswith("KeySeen")
+
+
 def join(known: Incident, decision: Decision) -> tuple[Stage, Incident]:
     """The finding as a part of the incident; a redelivered one is that already."""
     finding = decision.finding
     if (before := known_stage(known, finding)) is not None:
         return before, known
-    names = {one.event_name for one in known.findings}
+    names = {one.event_name for one in known.findings if not is_own(one.event_name)}
+    other = bool(names) and finding.event_name not in names and not is_own(finding.event_name)
     stage = Stage.REPEATED
     if not known.findings:
         stage = Stage.OPENED
-    elif finding.severity > known.severity or finding.event_name not in names:
+    elif finding.severity > known.severity or other:
         stage = Stage.ESCALATED
     noted = Noted(
         id=finding.finding_id,

@@ -109,13 +109,14 @@ def incident_line(incident: IncidentNote, limit: int) -> str:
     """One line: which incident, how old, how large, and whether it is over."""
     count = f"{incident.findings} finding{'s' * (incident.findings != 1)}"
     opened = f"opened {ago(incident.at - incident.opened_at)} ago"
-    end = "still open"
-    if incident.closed_at:
-        end = f"closed by {clean(incident.closed_by, limit)}"
-    if incident.closed_by == "nobody knows":
+    end = incident.stage.value.replace("_", " ")
+    if not incident.closed_at:
+        end += ", still open"
+    elif incident.closed_by == "nobody knows":
         end = "closed, nobody knows by whom"
-    stage = incident.stage.value.replace("_", " ")
-    return f"Incident {incident.id[:8]}, {opened}, {count}; {stage}, {end}"
+    else:
+        end = f"closed by {clean(incident.closed_by, limit)}"
+    return f"Incident {incident.id[:8]}, {opened}, {count}; {end}"
 
 
 def ago(seconds: float) -> str:

@@ -41,7 +41,9 @@ class SnsOptions(BaseModel, extra="forbid"):
         description="ARN of the topic, FIFO or standard; its Region is where we publish.",
     )
     min_severity: SeverityWord = Field(
-        default="info", description="Findings less severe than this are not published."
+        default="info",
+        description="Findings less severe than this are not published; one that ends an incident "
+        "counts as its incident.",
     )
 
     @property
