@@ -62,7 +62,7 @@ class Baseline(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Ledger, leases, baselines, windows and incidents. Every method may raise `StoreError`."""
+    """Ledger, leases, baselines and windows. Every method may raise `StoreError`."""
 
     async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
         """Take the lease of this name for so many seconds. A lease that ran out is free.
@@ -95,17 +95,6 @@ class Store(Protocol):
         """Set `damaged_at` of the key's baseline, where there is one, to `at` if that is later."""
         ...
 
-    async def keep(self, entries: Sequence[Entry]) -> None:
-        """Remember what detectors noted. Known by window and event.
-
-        Of one that is known the higher level and the later `until` stay, and all else as it was.
-        """
-        ...
-
-    async def entries(self) -> list[Entry]:
-        """All that `keep` was given and that has not run out, oldest first."""
-        ...
-
     async def incident(self, key: KeyRef) -> Incident | None:
         """The key's open incident; else the one that was closed last."""
         ...
@@ -122,6 +111,17 @@ class Store(Protocol):
         """
         ...
 
+    async def keep(self, entries: Sequence[Entry]) -> None:
+        """Remember what detectors noted. Known by window and event.
+
+        Of one that is known the higher level and the later `until` stay, and all else as it was.
+        """
+        ...
+
+    async def entries(self) -> list[Entry]:
+        """All that `keep` was given and that has not run out, oldest first."""
+        ...
+
     async def check(self) -> None:
         """Raise `StoreError` if the store cannot be used now."""
         ...
@@ -129,8 +129,9 @@ class Store(Protocol):
     async def prune(self, before: float) -> int:
         """Forget what was finished, and leases that ran out, before that moment (epoch seconds).
 
-        And the entries of windows whose `until` has come, and incidents closed before that moment.
-        How many it was.
+        Incidents closed before it, too.
+
+        And the entries of windows whose `until` has come. How many it was.
         """
         ...
 

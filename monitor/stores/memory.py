@@ -20,8 +20,8 @@ class MemoryStore:
         self.leases: dict[str, tuple[str, float]] = {}
         self.done: dict[str, tuple[Action, float]] = {}
         self.baselines: dict[KeyRef, Baseline] = {}
-        self.noted: dict[tuple[str, str], Entry] = {}
         self.cases: dict[str, Incident] = {}
+        self.noted: dict[tuple[str, str], Entry] = {}
 
     async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
         if name in self.done:
@@ -56,18 +56,6 @@ class MemoryStore:
         if (known := self.baselines.get(key)) and known.damaged_at < at:
             self.baselines[key] = replace(known, damaged_at=at)
 
-    async def keep(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            name = (entry.window, entry.event_id)
-            known = self.noted.get(name)
-            level = max(entry.level, known.level) if known else entry.level
-            until = max(entry.until, known.until) if known else entry.until
-            self.noted[name] = replace(known or entry, level=level, until=until)
-
-    async def entries(self) -> list[Entry]:
-        now = self.clock.now()
-        return sorted(entry for entry in self.noted.values() if entry.until >= now)
-
     async def incident(self, key: KeyRef) -> Incident | None:
         of_key = [one for one in self.cases.values() if one.key == key]
         return max(of_key, key=lambda one: (one.open, one.closed_at), default=None)
@@ -86,23 +74,36 @@ class MemoryStore:
         self.cases[incident.id] = replace(incident, version=expected_version + 1)
         return True
 
+    async def keep(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            name = (entry.window, entry.event_id)
+            known = self.noted.get(name)
+            level = max(entry.level, known.level) if known else entry.level
+            until = max(entry.until, known.until) if known else entry.until
+            self.noted[name] = replace(known or entry, level=level, until=until)
+
+    async def entries(self) -> list[Entry]:
+        now = self.clock.now()
+        return sorted(entry for entry in self.noted.values() if entry.until >= now)
+
     async def check(self) -> None:
         return
 
     async def prune(self, before: float) -> int:
+        closed = [one.id for one in self.cases.values() if not one.open and one.closed_at < before]
+        for case in closed:
+            del self.cases[case]
         old = [name for name, (_, at) in self.done.items() if at < before]
         for name in old:
             del self.done[name]
+        old += closed
         left = [name for name, (_, until) in self.leases.items() if until < before]
         for name in left:
             del self.leases[name]
         out = [name for name, entry in self.noted.items() if entry.until < self.clock.now()]
         for one in out:
             del self.noted[one]
-        closed = [one.id for one in self.cases.values() if not one.open and one.closed_at < before]
-        for case in closed:
-            del self.cases[case]
-        return len(old) + len(left) + len(out) + len(closed)
+        return len(old) + len(left) + len(out)
 
     async def close(self) -> None:
         return

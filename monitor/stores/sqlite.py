@@ -150,6 +150,14 @@ class SqliteStore(IncidentTable):
         async with self.database.execute(query, values) as cursor:
             return cursor.rowcount
 
+    async def rows(self, query: str, values: dict[str, Any]) -> list[Any]:
+        async with guarded(), self.database.execute(query, values) as cursor:
+            return list(await cursor.fetchall())
+
+    async def write(self, query: str, values: dict[str, Any]) -> int:
+        async with guarded():
+            return await self.change(query, values)
+
     async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
         now = self.clock.now()
         async with guarded():
@@ -234,14 +242,6 @@ class SqliteStore(IncidentTable):
             ) as cursor,
         ):
             return [Entry(*row) for row in await cursor.fetchall()]
-
-    async def rows(self, query: str, values: dict[str, Any]) -> list[Any]:
-        async with guarded(), self.database.execute(query, values) as cursor:
-            return list(await cursor.fetchall())
-
-    async def write(self, query: str, values: dict[str, Any]) -> int:
-        async with guarded():
-            return await self.change(query, values)
 
     async def check(self) -> None:
         async with guarded():

@@ -77,6 +77,95 @@ async def _threads_end() -> AsyncIterator[None]:
             await asyncio.sleep(0.005)
 
 
+# -- incidents
+
+
+OTHER_KEY = replace(KEY, key_id="other")
+NOTED = Noted(
+    "f" * 32, "key_disabled", "disabled ' and 🔑", Severity.HIGH, "event", "DisableKey", START,
+    "arn:aws:iam::111122223333:user/mallory", Aspect.STATE, Stage.OPENED, dry_run=True,
+)  # fmt: skip
+
+
+def incident(name: str = "a", **changes: Any) -> Incident:
+    given: dict[str, Any] = {
+        "id": name,
+        "key": KEY,
+        "opened_at": START,
+        "severity": Severity.HIGH,
+        "findings": (NOTED,),
+        "count": 1,
+        "wrong": frozenset({Aspect.STATE, Aspect.POLICY}),
+        "caused": KeyState.DISABLED,
+    }
+    return Incident(**(given | changes))
+
+
+async def test_an_incident_comes_back_as_it_was(store: Store) -> None:
+    assert await store.incident(KEY) is None
+    assert await store.incidents() == []
+    assert await store.put_incident(incident(), expected_version=0)
+    assert await store.incident(KEY) == incident(version=1)
+    assert await store.incidents(open_only=True) == [incident(version=1)]
+    assert await store.incident(OTHER_KEY) is None
+
+
+async def test_an_incident_is_written_by_who_knows_its_version(store: Store) -> None:
+    await store.put_incident(incident(), expected_version=0)
+    assert not await store.put_incident(incident(count=7), expected_version=0)
+    assert await store.put_incident(incident(count=2), expected_version=1)
+    assert not await store.put_incident(incident(count=8), expected_version=1)
+    assert not await store.put_incident(incident(count=9), expected_version=3)
+    assert not await store.put_incident(incident("unknown"), expected_version=1)
+    assert await store.incidents() == [incident(count=2, version=2)]
+
+
+async def test_of_many_at_once_one_writes(store: Store) -> None:
+    for version in range(3):
+        wrote = await asyncio.gather(
+            *(
+                store.put_incident(incident(count=count), expected_version=version)
+                for count in range(20)
+            )
+        )
+        assert sum(wrote) == 1
+
+
+async def test_a_key_has_one_open_incident(store: Store) -> None:
+    await store.put_incident(incident("a", closed_at=START + 9), expected_version=0)
+    await store.put_incident(incident("b"), expected_version=0)
+    assert not await store.put_incident(incident("c"), expected_version=0)
+    assert not await store.put_incident(incident("a", closed_at=0.0), expected_version=1)
+    assert await store.put_incident(incident("c", key=OTHER_KEY), expected_version=0)
+    assert (await store.incident(KEY) or incident()).id == "b"
+    assert await store.put_incident(incident("b", closed_at=START + 10), expected_version=1)
+    assert await store.put_incident(incident("a", closed_at=0.0), expected_version=1)
+
+
+async def test_the_open_one_else_the_one_that_was_closed_last(store: Store) -> None:
+    for name, closed_at in (("a", START + 9), ("b", START + 5), ("c", 0.0)):
+        await store.put_incident(incident(name, closed_at=closed_at), expected_version=0)
+    assert (await store.incident(KEY) or incident()).id == "c"
+    await store.put_incident(incident("c", closed_at=START + 7), expected_version=1)
+    assert (await store.incident(KEY) or incident()).id == "a"
+
+
+async def test_incidents_newest_first(store: Store) -> None:
+    for number, name in enumerate("bca"):
+        one = incident(name, key=replace(KEY, key_id=name), opened_at=START + number % 2)
+        await store.put_incident(replace(one, closed_at=START * (name == "c")), expected_version=0)
+    assert [one.id for one in await store.incidents()] == ["c", "b", "a"]
+    assert [one.id for one in await store.incidents(open_only=True)] == ["b", "a"]
+
+
+async def test_closed_incidents_are_forgotten_and_open_ones_are_not(store: Store) -> None:
+    await store.put_incident(incident("a", closed_at=START + 9), expected_version=0)
+    await store.put_incident(incident("b"), expected_version=0)
+    assert await store.prune(START + 9) == 0
+    assert await store.prune(START + 10) == 1
+    assert [one.id for one in await store.incidents()] == ["b"]
+
+
 # -- leases
 
 
@@ -354,95 +443,6 @@ async def test_many_notes_at_once(store: Store) -> None:
     noted = [entry(f"{number:04}", level=number % 3) for number in range(500)]
     await asyncio.gather(*(store.keep(noted[start : start + 50]) for start in range(0, 500, 25)))
     assert await store.entries() == noted
-
-
-# -- incidents
-
-
-OTHER_KEY = replace(KEY, key_id="other")
-NOTED = Noted(
-    "f" * 32, "key_disabled", "disabled ' and 🔑", Severity.HIGH, "event", "DisableKey", START,
-    "arn:aws:iam::111122223333:user/mallory", Aspect.STATE, Stage.OPENED, dry_run=True,
-)  # fmt: skip
-
-
-def incident(name: str = "a", **changes: Any) -> Incident:
-    given: dict[str, Any] = {
-        "id": name,
-        "key": KEY,
-        "opened_at": START,
-        "severity": Severity.HIGH,
-        "findings": (NOTED,),
-        "count": 1,
-        "wrong": frozenset({Aspect.STATE, Aspect.POLICY}),
-        "caused": KeyState.DISABLED,
-    }
-    return Incident(**(given | changes))
-
-
-async def test_an_incident_comes_back_as_it_was(store: Store) -> None:
-    assert await store.incident(KEY) is None
-    assert await store.incidents() == []
-    assert await store.put_incident(incident(), expected_version=0)
-    assert await store.incident(KEY) == incident(version=1)
-    assert await store.incidents(open_only=True) == [incident(version=1)]
-    assert await store.incident(OTHER_KEY) is None
-
-
-async def test_an_incident_is_written_by_who_knows_its_version(store: Store) -> None:
-    await store.put_incident(incident(), expected_version=0)
-    assert not await store.put_incident(incident(count=7), expected_version=0)
-    assert await store.put_incident(incident(count=2), expected_version=1)
-    assert not await store.put_incident(incident(count=8), expected_version=1)
-    assert not await store.put_incident(incident(count=9), expected_version=3)
-    assert not await store.put_incident(incident("unknown"), expected_version=1)
-    assert await store.incidents() == [incident(count=2, version=2)]
-
-
-async def test_of_many_at_once_one_writes(store: Store) -> None:
-    for version in range(3):
-        wrote = await asyncio.gather(
-            *(
-                store.put_incident(incident(count=count), expected_version=version)
-                for count in range(20)
-            )
-        )
-        assert sum(wrote) == 1
-
-
-async def test_a_key_has_one_open_incident(store: Store) -> None:
-    await store.put_incident(incident("a", closed_at=START + 9), expected_version=0)
-    await store.put_incident(incident("b"), expected_version=0)
-    assert not await store.put_incident(incident("c"), expected_version=0)
-    assert not await store.put_incident(incident("a", closed_at=0.0), expected_version=1)
-    assert await store.put_incident(incident("c", key=OTHER_KEY), expected_version=0)
-    assert (await store.incident(KEY) or incident()).id == "b"
-    assert await store.put_incident(incident("b", closed_at=START + 10), expected_version=1)
-    assert await store.put_incident(incident("a", closed_at=0.0), expected_version=1)
-
-
-async def test_the_open_one_else_the_one_that_was_closed_last(store: Store) -> None:
-    for name, closed_at in (("a", START + 9), ("b", START + 5), ("c", 0.0)):
-        await store.put_incident(incident(name, closed_at=closed_at), expected_version=0)
-    assert (await store.incident(KEY) or incident()).id == "c"
-    await store.put_incident(incident("c", closed_at=START + 7), expected_version=1)
-    assert (await store.incident(KEY) or incident()).id == "a"
-
-
-async def test_incidents_newest_first(store: Store) -> None:
-    for number, name in enumerate("bca"):
-        one = incident(name, key=replace(KEY, key_id=name), opened_at=START + number % 2)
-        await store.put_incident(replace(one, closed_at=START * (name == "c")), expected_version=0)
-    assert [one.id for one in await store.incidents()] == ["c", "b", "a"]
-    assert [one.id for one in await store.incidents(open_only=True)] == ["b", "a"]
-
-
-async def test_closed_incidents_are_forgotten_and_open_ones_are_not(store: Store) -> None:
-    await store.put_incident(incident("a", closed_at=START + 9), expected_version=0)
-    await store.put_incident(incident("b"), expected_version=0)
-    assert await store.prune(START + 9) == 0
-    assert await store.prune(START + 10) == 1
-    assert [one.id for one in await store.incidents()] == ["b"]
 
 
 # -- a file
