@@ -248,9 +248,11 @@ class SqliteStore(IncidentTable):
             await self.one("SELECT count(*) FROM baseline WHERE arn = ''")
 
     async def prune(self, before: float) -> int:
+        forgotten = await self.prune_incidents(before)
         async with guarded():
             return (
-                await self.change(
+                forgotten
+                + await self.change(
                     "DELETE FROM action WHERE finished < :before"
                     " OR (finished IS NULL AND until < :before)",
                     {"before": before},
@@ -258,7 +260,6 @@ class SqliteStore(IncidentTable):
                 + await self.change(
                     "DELETE FROM entry WHERE until < :now", {"now": self.clock.now()}
                 )
-                + await self.prune_incidents(before)
             )
 
     async def close(self) -> None:
