@@ -16,6 +16,7 @@ from monitor.clock import Clock
 from monitor.detection import Detection
 from monitor.duplicates import Duplicates
 from monitor.errors import PluginError, SettingsError
+from monitor.incidents import Incidents
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
 from monitor.loops import canary
@@ -23,6 +24,7 @@ from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.policy import Rules
 from monitor.remembrance import Remembrance
+from monitor.repair.live import LiveKeys
 from monitor.response import Response
 from monitor.settings import QueueSettings, Settings
 from monitor.settings_file import lines_of, place, plugin_options
@@ -47,6 +49,7 @@ class Parts:
     archive: Archive
     knowledge: Knowledge
     remembrance: Remembrance
+    incidents: Incidents
 
 
 def assemble(
@@ -112,10 +115,18 @@ def assemble(
     )
     remembrance = Remembrance(knowledge.windows, store, metrics)
     approvals = Approvals(store, metrics, knowledge)
+    incidents = Incidents(store, LiveKeys(aws, clock), knowledge, clock, metrics)
     pipeline = Pipeline(
         detection,
         rules,
-        Response(responders, store, clock, metrics, origins=plugins.origins(loaded.responders)),
+        Response(
+            responders,
+            store,
+            clock,
+            metrics,
+            origins=plugins.origins(loaded.responders),
+            incidents=incidents,
+        ),
         Duplicates(store, clock, metrics),
         Books(metrics),
         remembrance=remembrance,
@@ -127,7 +138,7 @@ def assemble(
         "detector": {name: loaded.detectors[name].source.origin for name in detectors},
         "responder": {name: loaded.responders[name].source.origin for name in responders},
     }
-    return Parts(broken, origins, pipeline, responders, archive, knowledge, remembrance)
+    return Parts(broken, origins, pipeline, responders, archive, knowledge, remembrance, incidents)
 
 
 def know(settings: Settings) -> Knowledge:

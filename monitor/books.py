@@ -69,6 +69,8 @@ class Books:
             verdict=decision.verdict.value,
             reason=decision.reason.value,
             suppressed=decision.suppressed,
+            incident=decision.incident.id if decision.incident else "",
+            stage=decision.incident.stage.value if decision.incident else "",
             actions={action.responder: action.outcome.value for action in decision.done},
         )
 

@@ -17,6 +17,7 @@ from monitor.catalogue_command import generate_detectors, list_plugins
 from monitor.demo.command import demo
 from monitor.dlq.command import dlq
 from monitor.errors import SettingsError
+from monitor.incidents_command import incidents
 from monitor.logs import printable
 from monitor.pattern_command import event_pattern
 from monitor.replay.command import replay
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command()(simulate)
 app.command(epilog="Example: kms-monitor demo --stay")(demo)
 app.command(epilog="Example: kms-monitor replay s3://my-trail/AWSLogs --from 7d")(replay)
+app.command(epilog="Example: kms-monitor incidents --open")(incidents)
 generate = typer.Typer(help="Write files that are made from the code.", no_args_is_help=True)
 generate.command(
     "event-pattern", epilog="Example: kms-monitor generate event-pattern --output rules/"

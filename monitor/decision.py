@@ -5,7 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from monitor.approval import Approval
-from monitor.finding import Finding
+from monitor.finding import Finding, Severity
 
 
 class Verdict(StrEnum):
@@ -85,6 +85,42 @@ class Action(msgspec.Struct, frozen=True):
     finished_at: float = 0.0
 
 
+class Stage(StrEnum):
+    """What a finding did to the incident of its key."""
+
+    OPENED = "opened"
+    ESCALATED = "escalated"
+    """A further bad finding, more severe than those before or of another call."""
+    REPEATED = "repeated"
+    """A further bad finding of the same."""
+    REPAIRED = "repaired"
+    """We put right what it told of; something else about the key is still wrong."""
+    REPAIR_FAILED = "repair_failed"
+    CLOSED = "closed"
+    """The key is as it should be."""
+    UNCHANGED = "unchanged"
+    """It is about a key with an incident, and changes nothing about that."""
+
+
+class IncidentNote(msgspec.Struct, frozen=True):
+    """What there is to tell about the incident that a finding belongs to (see `monitor.incident`)."""
+
+    id: str
+    stage: Stage
+    opened_at: float
+    severity: Severity
+    """The highest so far."""
+    findings: int
+    at: float
+    """When this was so (epoch seconds)."""
+    closed_at: float = 0.0
+    """0 while it is open."""
+    closed_by: str = ""
+    """`us`, the name of whoever called, or `nobody knows`. A name is untrusted."""
+    silent: bool = False
+    """All its findings are suppressed: nobody was told of it."""
+
+
 class Decision(msgspec.Struct, frozen=True):
     """What is to be done about one finding, and, as it is carried out, what was done so far."""
 
@@ -107,3 +143,16 @@ class Decision(msgspec.Struct, frozen=True):
     """
     done: tuple[Action, ...] = ()
     """The actions carried out so far, so that a responder that tells can say what was done."""
+    incident: IncidentNote | None = None
+    """The incident of the key, as this finding left it; None where there is none."""
+
+    @property
+    def weight(self) -> Severity:
+        """How severe it is for whoever wants to hear of worse things only.
+
+        Who heard that an incident is open has to hear that it is closed, too.
+        """
+        incident, severity = self.incident, self.finding.severity
+        if incident is not None and incident.stage is Stage.CLOSED:
+            return max(severity, incident.severity)
+        return severity

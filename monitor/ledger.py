@@ -16,6 +16,7 @@ import msgspec
 
 from monitor.approval import Approval
 from monitor.decision import Action
+from monitor.incident import Incident
 from monitor.key import KeyRef, KeyState
 from monitor.windows import Entry
 
@@ -95,6 +96,22 @@ class Store(Protocol):
         """Set `damaged_at` of the key's baseline, where there is one, to `at` if that is later."""
         ...
 
+    async def incident(self, key: KeyRef) -> Incident | None:
+        """The key's open incident; else the one that was closed last."""
+        ...
+
+    async def incidents(self, *, open_only: bool = False) -> list[Incident]:
+        """The newest first."""
+        ...
+
+    async def put_incident(self, incident: Incident, *, expected_version: int) -> bool:
+        """Write an incident with the next version, if the one that is there has the expected one.
+
+        0 stands for none there. False, and nothing is written, where another was faster: the
+        version is another by now, or another incident of the same key is open.
+        """
+        ...
+
     async def keep(self, entries: Sequence[Entry]) -> None:
         """Remember what detectors noted. Known by window and event.
 
@@ -134,8 +151,8 @@ class Store(Protocol):
     async def prune(self, before: float) -> int:
         """Forget what was finished, and leases that ran out, before that moment (epoch seconds).
 
-        And the entries of windows whose `until` has come, and approvals that ran out before that
-        moment. How many it was.
+        And the entries of windows whose `until` has come, approvals that ran out before that moment, and
+        incidents closed before it. How many it was.
         """
         ...
 

@@ -1,6 +1,6 @@
 """The loops that find things out by themselves, put together from the settings.
 
-Sweep, canaries, silence and inventory. What they find becomes events of our own, which the pipeline
+Sweep, canaries, silence, inventory and incidents. What they find becomes events of our own, which the pipeline
 judges as it does those from the queues. Nothing here waits or runs.
 """
 
@@ -41,7 +41,7 @@ class Lookouts:
         self.settings = settings
         self.roads = {
             name: OwnRoad(parts.pipeline, clock, name)
-            for name in ("sweep", "canary", "silence", "inventory")
+            for name in ("sweep", "canary", "silence", "inventory", "incidents")
         }
         pace = settings.sweep
         self.sweeps = [
@@ -86,6 +86,8 @@ class Lookouts:
             told_by=told_by(settings),
             tell=self.roads["inventory"].take,
         )
+        self.incidents = parts.incidents
+        self.incidents.tell = self.roads["incidents"].take
         listeners = parts.pipeline.books.listeners
         listeners += [one.heard for one in self.canaries]
         if settings.silence_minutes:
@@ -106,6 +108,7 @@ class Lookouts:
             yield f"send canaries with {one.key}", one.run()
         if self.settings.silence_minutes:
             yield "notice where nothing comes from", self.silence.run()
+        yield "see whether incidents are over", self.incidents.run()
         if self.settings.watched.discover:
             yield "find out what our sight rests on", self.inventory.run()
 

@@ -1,8 +1,8 @@
-"""Every metric of the daemon, declared in one place and born at zero.
+"""Every metric of the daemon, declared in one place (with `monitor.incident_metrics`), born at zero.
 
 Names follow Prometheus: base units, `_total` for counters, `_seconds` for times. Label values come
-from closed lists or from the settings, never from a message: no key id, ARN or principal. What a
-message names outside those lists is counted as `other`.
+from closed lists or from the settings, never from a message: no key id, ARN or principal, but for
+keys with an open incident. What a message names outside those lists is counted as `other`.
 """
 
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from monitor.approval import State
 from monitor.decision import Outcome, Reason
 from monitor.delivery import Disposition
 from monitor.finding import Severity
+from monitor.incident_metrics import IncidentMetrics
 from monitor.key import KeyState
 
 OTHER: Final = "other"
@@ -219,13 +220,20 @@ class Metrics:
         )
 
         self.declare_own_finds(p)
+        self.declare_what_lasts(p)
         for reason in Reason:
             self.decisions.labels(reason.value)
         for state in ("active", "expired"):
             self.suppressions.labels(state)
 
+    def declare_what_lasts(self, p: str) -> None:
+        """What the store keeps for people."""
+        self.incidents = IncidentMetrics(self.registry, p)
         self.approvals = Gauge(
-            p + "approvals", "Approvals that the store has, by state.", ["state"], registry=r
+            p + "approvals",
+            "Approvals that the store has, by state.",
+            ["state"],
+            registry=self.registry,
         )
         for one in State:
             self.approvals.labels(one.value)

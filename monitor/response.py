@@ -7,13 +7,14 @@ notification told twice is better than one never told.
 
 import asyncio
 from collections.abc import Mapping
+from typing import Protocol
 from uuid import uuid4
 
 import structlog
 from msgspec.structs import replace
 
 from monitor.clock import Clock
-from monitor.decision import Action, Decision, Outcome
+from monitor.decision import Action, Decision, Outcome, Stage, Verdict
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.ledger import Claim, Grant, Store, StoreError, action_id
 from monitor.metrics import Metrics
@@ -21,6 +22,14 @@ from monitor.plugins import Responder
 
 LONGEST = {True: 150.0, False: 30.0}
 """Seconds that a responder may take, by whether it repairs."""
+
+
+class Incidents(Protocol):
+    """Knows the incident of every key: `monitor.incidents`."""
+
+    async def note(self, decision: Decision) -> Decision:
+        """The same decision, with what it means for its key's incident. Never raises."""
+        ...
 
 
 class Response:
@@ -34,9 +43,11 @@ class Response:
         metrics: Metrics,
         *,
         origins: Mapping[str, str] | None = None,
+        incidents: Incidents | None = None,
     ) -> None:
         """`origins`: whose each responder is, by its name, for the log."""
         self.origins = origins or {}
+        self.incidents = incidents
         self.responders = responders
         self.store = store
         self.clock = clock
@@ -44,11 +55,38 @@ class Response:
         self.log = structlog.get_logger("response")
 
     async def carry_out(self, decision: Decision) -> Decision:
-        """The decision, with what became of every action in `done`. Never raises."""
+        """The decision, with what became of every action in `done`. Never raises.
+
+        Whoever tells is told of the incident, as it is once the repair is over.
+        """
+        repairing = [one for one in decision.responders if self.responders[one].repairs]
+        for name in repairing:
+            decision = await self.act_once(name, decision)
+        if self.incidents is not None:
+            decision = self.with_tellers(await self.incidents.note(decision))
         for name in decision.responders:
-            action = await self.once(self.responders[name], decision)
-            decision = replace(decision, done=(*decision.done, action))
+            if name not in repairing:
+                decision = await self.act_once(name, decision)
         return decision
+
+    async def act_once(self, name: str, decision: Decision) -> Decision:
+        action = await self.once(self.responders[name], decision)
+        return replace(decision, done=(*decision.done, action))
+
+    def with_tellers(self, decision: Decision) -> Decision:
+        """An accepted change is not told, unless it closes an incident that people know of."""
+        incident = decision.incident
+        if (
+            incident is None
+            or incident.stage is not Stage.CLOSED
+            or incident.silent
+            or decision.suppressed
+            or decision.verdict is not Verdict.ACCEPT
+        ):
+            return decision
+        told = tuple(name for name, one in self.responders.items() if not one.repairs)
+        names = dict.fromkeys((*decision.responders, *told))
+        return replace(decision, responders=tuple(names))
 
     async def once(self, responder: Responder, decision: Decision) -> Action:
         """Do it unless it was done before, or is being done elsewhere."""

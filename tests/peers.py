@@ -56,7 +56,7 @@ here(
         "`PendingReplicaDeletion` (multi-Region primary, no deletionDate) handled": "key_deletion_"
         "scheduled: primary_with_replicas primary_with_known_replicas replica",
         "`CancelKeyDeletion` / `EnableKey` by someone else closes the incident / updates state": "key_"
-        "enabled; key_deletion_cancelled; tests/journey/test_order.py",
+        "enabled; key_deletion_cancelled; key_right_again; tests/journey/test_incidents.py; tests/unit/test_incident.py",
         "`DisableKeyRotation`": "rotation_disabled",
         "`EnableKeyRotation` with changed period / `RotateKeyOnDemand`": "rotation_period_changed; "
         "rotated_on_demand",

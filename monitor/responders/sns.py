@@ -41,7 +41,9 @@ class SnsOptions(BaseModel, extra="forbid"):
         description="ARN of the topic, FIFO or standard; its Region is where we publish.",
     )
     min_severity: SeverityWord = Field(
-        default="info", description="Findings less severe than this are not published."
+        default="info",
+        description="Findings less severe than this are not published; one that ends an incident "
+        "counts as its incident.",
     )
 
     @property
@@ -72,7 +74,7 @@ class Sns:
     async def respond(self, decision: Decision) -> Action:
         """Publish. Raises what `Aws.calling` raises, and `WorthRetrying` for the topic's own key."""
         now = self.services.clock.now
-        if decision.finding.severity < self.lowest:
+        if decision.weight < self.lowest:
             detail = f"nothing to tell: below {self.options.min_severity}"
             return Action(self.name, Outcome.ALREADY, detail, finished_at=now())
         request = publish_request(decision, self.services.environment, self.options)

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from monitor.approval import Approval, Use
 from monitor.clock import Clock
 from monitor.decision import Action
+from monitor.incident import Incident
 from monitor.key import KeyRef
 from monitor.ledger import Baseline, Claim, Grant, Origin
 from monitor.windows import Entry
@@ -20,6 +21,7 @@ class MemoryStore:
         self.leases: dict[str, tuple[str, float]] = {}
         self.done: dict[str, tuple[Action, float]] = {}
         self.baselines: dict[KeyRef, Baseline] = {}
+        self.cases: dict[str, Incident] = {}
         self.noted: dict[tuple[str, str], Entry] = {}
         self.approved: dict[str, Approval] = {}
 
@@ -55,6 +57,24 @@ class MemoryStore:
     async def note_damage(self, key: KeyRef, at: float) -> None:
         if (known := self.baselines.get(key)) and known.damaged_at < at:
             self.baselines[key] = replace(known, damaged_at=at)
+
+    async def incident(self, key: KeyRef) -> Incident | None:
+        of_key = [one for one in self.cases.values() if one.key == key]
+        return max(of_key, key=lambda one: (one.open, one.closed_at), default=None)
+
+    async def incidents(self, *, open_only: bool = False) -> list[Incident]:
+        found = [one for one in self.cases.values() if one.open or not open_only]
+        return sorted(found, key=lambda one: (one.opened_at, one.id), reverse=True)
+
+    async def put_incident(self, incident: Incident, *, expected_version: int) -> bool:
+        there = self.cases.get(incident.id)
+        if (there.version if there else 0) != expected_version:
+            return False
+        others = (one for one in self.cases.values() if one.id != incident.id)
+        if incident.open and any(one.open and one.key == incident.key for one in others):
+            return False
+        self.cases[incident.id] = replace(incident, version=expected_version + 1)
+        return True
 
     async def keep(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -94,9 +114,13 @@ class MemoryStore:
         return
 
     async def prune(self, before: float) -> int:
+        closed = [one.id for one in self.cases.values() if not one.open and one.closed_at < before]
+        for case in closed:
+            del self.cases[case]
         old = [name for name, (_, at) in self.done.items() if at < before]
         for name in old:
             del self.done[name]
+        old += closed
         left = [name for name, (_, until) in self.leases.items() if until < before]
         for name in left:
             del self.leases[name]

@@ -17,11 +17,12 @@ from typing import IO, Any
 import aiosqlite
 import msgspec
 
-from monitor.approval import Approval, Use
 from monitor.clock import Clock
 from monitor.decision import Action
 from monitor.key import KeyRef, KeyState
 from monitor.ledger import Baseline, Claim, Grant, Origin, StoreError
+from monitor.stores.approval_table import APPROVAL_TABLE, ApprovalTable
+from monitor.stores.incident_table import INCIDENT_TABLE, IncidentTable
 from monitor.windows import Entry
 
 MIGRATIONS = (
@@ -55,24 +56,8 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS entry_until ON entry (until);
     """,
-    """
-    CREATE TABLE IF NOT EXISTS approval (
-        id TEXT PRIMARY KEY,
-        arn TEXT NOT NULL,            -- the key's
-        made_at REAL NOT NULL,
-        until REAL NOT NULL,
-        uses INTEGER NOT NULL,
-        revoked_at REAL NOT NULL,     -- 0: it is not
-        record BLOB NOT NULL          -- the Approval as JSON, as it was made
-    ) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS approval_arn ON approval (arn);
-    CREATE TABLE IF NOT EXISTS approval_use (
-        approval TEXT NOT NULL,
-        event_id TEXT NOT NULL,
-        at REAL NOT NULL,
-        PRIMARY KEY (approval, event_id)
-    ) WITHOUT ROWID;
-    """,
+    APPROVAL_TABLE,
+    INCIDENT_TABLE,
 )
 """One script for each version of the file; `PRAGMA user_version` counts those that were run.
 
@@ -97,27 +82,9 @@ KEEP = """
     SET level = max(level, :level), until = max(until, :until)
     WHERE level < :level OR until < :until
 """
-APPROVE = """
-    INSERT INTO approval (id, arn, made_at, until, uses, revoked_at, record)
-    VALUES (:id, :arn, :made_at, :until, :uses, :revoked_at, :record)
-    ON CONFLICT (id) DO NOTHING
-"""
-APPROVALS = """
-    SELECT approval.id, record, revoked_at, event_id, at
-    FROM approval LEFT JOIN approval_use ON approval_use.approval = approval.id
-    WHERE :arn = '' OR arn = :arn
-    ORDER BY made_at DESC, approval.id, at, event_id
-"""
-USE = """
-    INSERT INTO approval_use (approval, event_id, at)
-    SELECT id, :event_id, :at FROM approval
-    WHERE id = :id AND revoked_at = 0
-      AND uses > (SELECT count(*) FROM approval_use WHERE approval = :id)
-    ON CONFLICT DO NOTHING
-"""
 
 
-class SqliteStore:
+class SqliteStore(ApprovalTable, IncidentTable):
     """See `monitor.ledger.Store`. Made by `open`."""
 
     def __init__(self, database: aiosqlite.Connection, clock: Clock, users: IO[str]) -> None:
@@ -184,6 +151,14 @@ class SqliteStore:
         """How many rows it changed."""
         async with self.database.execute(query, values) as cursor:
             return cursor.rowcount
+
+    async def rows(self, query: str, values: dict[str, Any]) -> list[Any]:
+        async with guarded(), self.database.execute(query, values) as cursor:
+            return list(await cursor.fetchall())
+
+    async def write(self, query: str, values: dict[str, Any]) -> int:
+        async with guarded():
+            return await self.change(query, values)
 
     async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
         now = self.clock.now()
@@ -270,66 +245,24 @@ class SqliteStore:
         ):
             return [Entry(*row) for row in await cursor.fetchall()]
 
-    async def approve(self, approval: Approval) -> None:
-        values = {
-            "id": approval.id,
-            "arn": approval.key.arn,
-            "made_at": approval.made_at,
-            "until": approval.until,
-            "uses": approval.uses,
-            "revoked_at": approval.revoked_at,
-            "record": msgspec.json.encode(approval),
-        }
-        async with guarded():
-            await self.change(APPROVE, values)
-
-    async def approvals(self, key: KeyRef | None = None) -> list[Approval]:
-        async with (
-            guarded(),
-            self.database.execute(APPROVALS, {"arn": key.arn if key else ""}) as cursor,
-        ):
-            found: dict[str, Approval] = {}
-            for name, record, revoked_at, event_id, at in await cursor.fetchall():
-                one = found.get(name) or msgspec.json.decode(record, type=Approval)
-                used = (*one.used, Use(event_id, at)) if event_id is not None else ()
-                found[name] = msgspec.structs.replace(one, revoked_at=revoked_at, used=used)
-            return list(found.values())
-
-    async def revoke(self, approval_id: str) -> bool:
-        values = {"id": approval_id, "now": self.clock.now()}
-        async with guarded():
-            await self.change(
-                "UPDATE approval SET revoked_at = :now WHERE id = :id AND revoked_at = 0", values
-            )
-            return await self.one("SELECT 1 FROM approval WHERE id = :id", values) is not None
-
-    async def use(self, approval_id: str, event_id: str, at: float) -> bool:
-        values = {"id": approval_id, "event_id": event_id, "at": at}
-        async with guarded():
-            await self.change(USE, values)
-            row = await self.one(
-                "SELECT 1 FROM approval_use WHERE approval = :id AND event_id = :event_id", values
-            )
-            return row is not None
-
     async def check(self) -> None:
         async with guarded():
             await self.one("SELECT count(*) FROM baseline WHERE arn = ''")
 
     async def prune(self, before: float) -> int:
-        values = {"before": before, "now": self.clock.now()}
+        forgotten = await self.prune_incidents(before) + await self.prune_approvals(before)
         async with guarded():
-            count = await self.change(
-                "DELETE FROM action WHERE finished < :before"
-                " OR (finished IS NULL AND until < :before)",
-                values,
+            return (
+                forgotten
+                + await self.change(
+                    "DELETE FROM action WHERE finished < :before"
+                    " OR (finished IS NULL AND until < :before)",
+                    {"before": before},
+                )
+                + await self.change(
+                    "DELETE FROM entry WHERE until < :now", {"now": self.clock.now()}
+                )
             )
-            count += await self.change("DELETE FROM entry WHERE until < :now", values)
-            count += await self.change("DELETE FROM approval WHERE until < :before", values)
-            await self.change(
-                "DELETE FROM approval_use WHERE approval NOT IN (SELECT id FROM approval)", values
-            )
-            return count
 
     async def close(self) -> None:
         self.users.close()

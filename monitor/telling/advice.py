@@ -41,7 +41,7 @@ CLASSES: Final = {
     event_name: category
     for category, event_names in {
         "availability": "DisableKey EnableKey ScheduleKeyDeletion CancelKeyDeletion DeleteKey"
-        " KeySeenWorse KeySeenBad KeySeenEnding"
+        " KeySeenWorse KeySeenBad KeySeenEnding KeySeenRight"
         " DisconnectCustomKeyStore ConnectCustomKeyStore DeleteCustomKeyStore UpdateCustomKeyStore",
         "material": "DeleteImportedKeyMaterial ImportKeyMaterial DeleteExpiredKeyMaterial"
         " RotateKeyOnDemand RotateKey DisableKeyRotation EnableKeyRotation",

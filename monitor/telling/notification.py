@@ -10,7 +10,8 @@ goes away or changes its meaning; new members may come at any time):
 
     schema        the line above
     id            finding id: 32 hex digits, the same for every redelivery of the same event
-    group_key     sha256(account|region|key or resource|class)[:32]: the same trouble with the same
+    group_key     the incident's id where there is one; else
+                  sha256(account|region|key or resource|class)[:32]: the same trouble with the same
     dedup_key     group_key:severity: the same, but an escalation is never taken for a repetition
     environment   free name of the installation
     subject       one line for people, ASCII, at most 99 characters
@@ -23,6 +24,10 @@ goes away or changes its meaning; new members may come at any time):
     techniques    ATT&CK technique ids
     detector, title
     verdict       repair, tell, accept or drop;  reason  a closed list (`monitor.decision.Reason`)
+    incident      null, or {id, stage, severity, opened_at, findings, status, closed_at, closed_by}:
+                  everything about the key until it is right again. stage is what this finding did to
+                  it: opened, escalated, repeated, repaired, repair_failed, closed or unchanged;
+                  status is open or closed; closed_by is us, who called, or nobody knows
     dry_run       true: nothing was written, however bad it is
     outcome       how the repair went: an outcome of `monitor.decision.Outcome`, or `unrepaired`
                   (due, and nobody did it), or `told` (none was due)
@@ -46,7 +51,7 @@ import hashlib
 from typing import Final
 
 from monitor.clock import iso
-from monitor.decision import Action, Decision, Verdict
+from monitor.decision import Action, Decision, IncidentNote, Verdict
 from monitor.finding import Actor, Finding
 from monitor.telling import advice
 from monitor.telling.headline import LIMIT, NAME, clean, subject
@@ -87,6 +92,41 @@ def group_key(finding: Finding) -> str:
     if key:
         where = (key.account, key.region, key.key_id)
     return digest(*where, advice.category(finding))
+
+
+def incident_members(incident: IncidentNote, limit: int) -> dict[str, object]:
+    return {
+        "id": incident.id,
+        "stage": incident.stage.value,
+        "severity": incident.severity.word,
+        "opened_at": moment(incident.opened_at),
+        "findings": incident.findings,
+        "status": "closed" if incident.closed_at else "open",
+        "closed_at": moment(incident.closed_at),
+        "closed_by": clean(incident.closed_by, limit),
+    }
+
+
+def incident_line(incident: IncidentNote, limit: int) -> str:
+    """One line: which incident, how old, how large, and whether it is over."""
+    count = f"{incident.findings} finding{'s' * (incident.findings != 1)}"
+    opened = f"opened {ago(incident.at - incident.opened_at)} ago"
+    end = incident.stage.value.replace("_", " ")
+    if not incident.closed_at:
+        end += ", still open"
+    elif incident.closed_by == "nobody knows":
+        end = "closed, nobody knows by whom"
+    else:
+        end = f"closed by {clean(incident.closed_by, limit)}"
+    return f"Incident {incident.id[:8]}, {opened}, {count}; {end}"
+
+
+def ago(seconds: float) -> str:
+    """Roughly, in the unit that people would say it in."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
 
 
 def used_tool(actor: Actor) -> str:
@@ -143,7 +183,8 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
     """
     finding, key, actor = decision.finding, decision.finding.key, decision.finding.actor
     name = min(NAME, limit)
-    group = group_key(finding)
+    incident = decision.incident
+    group = incident.id if incident else group_key(finding)
     return {
         "schema": SCHEMA,
         "id": identity(finding),
@@ -160,6 +201,7 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
         "title": clean(finding.title, limit),
         "verdict": decision.verdict.value,
         "reason": decision.reason.value,
+        "incident": incident_members(incident, limit) if incident else None,
         "dry_run": decision.dry_run,
         "outcome": advice.stage(decision),
         "account": clean(finding.account, name),
@@ -226,6 +268,8 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
     if decision.dry_run:
         lines += ["DRY RUN: kms-monitor only watches here. Nothing was written to KMS.", ""]
     lines += [advice.impact(decision), ""]
+    if decision.incident:
+        lines += [incident_line(decision.incident, limit), ""]
     failed = f", failed with {clean(finding.error_code, name)}" if finding.error_code else ""
     lines.append(f"What    {clean(finding.title, limit)}")
     lines.append(f"Call    {clean(finding.event_name, name)}{failed}")

@@ -17,11 +17,15 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.approval import Approval, Use
-from monitor.decision import Action, Outcome
+from monitor.decision import Action, Outcome, Stage
+from monitor.finding import Aspect, Severity
+from monitor.incident import Incident, Noted
 from monitor.key import KeyRef, KeyState
 from monitor.ledger import Baseline, Claim, Origin, Store, StoreError
+from monitor.stores.approval_table import APPROVAL_TABLE
+from monitor.stores.incident_table import INCIDENT_TABLE
 from monitor.stores.memory import MemoryStore
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import MIGRATIONS, SqliteStore
 from monitor.windows import UNJUDGED, Entry
 
 START = 1_800_000_000.0
@@ -73,6 +77,95 @@ async def _threads_end() -> AsyncIterator[None]:
     async with asyncio.timeout(5):
         while any("_connection_worker" in thread.name for thread in threading.enumerate()):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+# -- incidents
+
+
+OTHER_KEY = replace(KEY, key_id="other")
+NOTED = Noted(
+    "f" * 32, "key_disabled", "disabled ' and 🔑", Severity.HIGH, "event", "DisableKey", START,
+    "arn:aws:iam::111122223333:user/mallory", Aspect.STATE, Stage.OPENED, dry_run=True,
+)  # fmt: skip
+
+
+def incident(name: str = "a", **changes: Any) -> Incident:
+    given: dict[str, Any] = {
+        "id": name,
+        "key": KEY,
+        "opened_at": START,
+        "severity": Severity.HIGH,
+        "findings": (NOTED,),
+        "count": 1,
+        "wrong": frozenset({Aspect.STATE, Aspect.POLICY}),
+        "caused": KeyState.DISABLED,
+    }
+    return Incident(**(given | changes))
+
+
+async def test_an_incident_comes_back_as_it_was(store: Store) -> None:
+    assert await store.incident(KEY) is None
+    assert await store.incidents() == []
+    assert await store.put_incident(incident(), expected_version=0)
+    assert await store.incident(KEY) == incident(version=1)
+    assert await store.incidents(open_only=True) == [incident(version=1)]
+    assert await store.incident(OTHER_KEY) is None
+
+
+async def test_an_incident_is_written_by_who_knows_its_version(store: Store) -> None:
+    await store.put_incident(incident(), expected_version=0)
+    assert not await store.put_incident(incident(count=7), expected_version=0)
+    assert await store.put_incident(incident(count=2), expected_version=1)
+    assert not await store.put_incident(incident(count=8), expected_version=1)
+    assert not await store.put_incident(incident(count=9), expected_version=3)
+    assert not await store.put_incident(incident("unknown"), expected_version=1)
+    assert await store.incidents() == [incident(count=2, version=2)]
+
+
+async def test_of_many_at_once_one_writes(store: Store) -> None:
+    for version in range(3):
+        wrote = await asyncio.gather(
+            *(
+                store.put_incident(incident(count=count), expected_version=version)
+                for count in range(20)
+            )
+        )
+        assert sum(wrote) == 1
+
+
+async def test_a_key_has_one_open_incident(store: Store) -> None:
+    await store.put_incident(incident("a", closed_at=START + 9), expected_version=0)
+    await store.put_incident(incident("b"), expected_version=0)
+    assert not await store.put_incident(incident("c"), expected_version=0)
+    assert not await store.put_incident(incident("a", closed_at=0.0), expected_version=1)
+    assert await store.put_incident(incident("c", key=OTHER_KEY), expected_version=0)
+    assert (await store.incident(KEY) or incident()).id == "b"
+    assert await store.put_incident(incident("b", closed_at=START + 10), expected_version=1)
+    assert await store.put_incident(incident("a", closed_at=0.0), expected_version=1)
+
+
+async def test_the_open_one_else_the_one_that_was_closed_last(store: Store) -> None:
+    for name, closed_at in (("a", START + 9), ("b", START + 5), ("c", 0.0)):
+        await store.put_incident(incident(name, closed_at=closed_at), expected_version=0)
+    assert (await store.incident(KEY) or incident()).id == "c"
+    await store.put_incident(incident("c", closed_at=START + 7), expected_version=1)
+    assert (await store.incident(KEY) or incident()).id == "a"
+
+
+async def test_incidents_newest_first(store: Store) -> None:
+    for number, name in enumerate("bca"):
+        one = incident(name, key=replace(KEY, key_id=name), opened_at=START + number % 2)
+        await store.put_incident(replace(one, closed_at=START * (name == "c")), expected_version=0)
+    assert [one.id for one in await store.incidents()] == ["c", "b", "a"]
+    assert [one.id for one in await store.incidents(open_only=True)] == ["b", "a"]
+
+
+async def test_closed_incidents_are_forgotten_and_open_ones_are_not(store: Store) -> None:
+    await store.put_incident(incident("a", closed_at=START + 9), expected_version=0)
+    await store.put_incident(incident("b"), expected_version=0)
+    assert await store.prune(START + 9) == 0
+    assert await store.prune(START + 10) == 1
+    assert [one.id for one in await store.incidents()] == ["b"]
 
 
 # -- leases
@@ -497,8 +590,10 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from monitor.clock import SystemClock
-from monitor.decision import Action, Outcome
-from monitor.stores.sqlite import SqliteStore
+from monitor.decision import Action, Outcome, Stage
+from monitor.finding import Aspect, Severity
+from monitor.incident import Incident, Noted
+from monitor.stores.sqlite import MIGRATIONS, SqliteStore
 
 async def write(store, lane):
     number = 0
@@ -666,11 +761,27 @@ async def test_a_file_of_the_version_before_approvals(tmp_path: Path, clock: Clo
     with closing(sqlite3.connect(path)) as database:
         database.execute("DROP TABLE approval")
         database.execute("DROP TABLE approval_use")
-        database.execute("PRAGMA user_version = 2")
+        database.execute("DROP TABLE incident")
+        database.execute(f"PRAGMA user_version = {MIGRATIONS.index(APPROVAL_TABLE)}")
         database.commit()
     store = await SqliteStore.open(path, clock)
     await store.approve(approval())
     assert await store.approvals() == [approval()]
+    assert await store.entries() == [entry()]
+    await store.close()
+
+
+async def test_a_file_of_the_version_before_incidents(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "state.db"
+    store = await SqliteStore.open(path, clock)
+    await store.keep([entry()])
+    await store.close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TABLE incident")
+        database.execute(f"PRAGMA user_version = {MIGRATIONS.index(INCIDENT_TABLE)}")
+        database.commit()
+    store = await SqliteStore.open(path, clock)
+    assert await store.put_incident(incident(), expected_version=0)
     assert await store.entries() == [entry()]
     await store.close()
 
@@ -689,6 +800,43 @@ async def test_two_processes_do_not_spend_one_approval_twice(tmp_path: Path, clo
         )
         assert sorted(answers) == [False, True]
     for store in stores:
+        await store.close()
+
+
+@pytest.mark.parametrize("table", ["incident", "approval"])
+async def test_an_incident_or_approval_that_only_a_newer_version_can_read(
+    tmp_path: Path, clock: Clock, table: str
+) -> None:
+    path = tmp_path / "state.db"
+    store = await SqliteStore.open(path, clock)
+    await store.put_incident(incident(), expected_version=0)
+    await store.approve(approval())
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f'UPDATE {table} SET record = \'{{"wrong": ["new"]}}\'')
+        database.commit()
+    calls = {
+        "incident": (store.incident(KEY), store.incidents()),
+        "approval": (store.approvals(), store.approvals(KEY)),
+    }
+    for name, asked in calls.items():
+        for call in asked:
+            if name == table:
+                with pytest.raises(StoreError, match="cannot be read"):
+                    await call
+            else:
+                await call
+    await store.close()
+
+
+async def test_two_processes_do_not_overwrite_an_incident(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "state.db"
+    one, other = [await SqliteStore.open(path, clock) for _ in range(2)]
+    for version in range(20):
+        wrote = await asyncio.gather(
+            *(store.put_incident(incident(), expected_version=version) for store in (one, other))
+        )
+        assert sorted(wrote) == [False, True]
+    for store in (one, other):
         await store.close()
 
 
@@ -732,6 +880,10 @@ async def test_a_store_that_is_closed(tmp_path: Path, clock: Clock) -> None:
         store.approvals(),
         store.revoke("a"),
         store.use("a", "one", START),
+        store.incident(KEY),
+        store.incidents(),
+        store.put_incident(incident(), expected_version=0),
+        store.put_incident(incident(), expected_version=1),
         store.check(),
         store.prune(START),
     ):

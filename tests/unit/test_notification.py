@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from monitor.decision import Action, Decision, Outcome, Reason, Verdict
+from monitor.decision import Action, Decision, IncidentNote, Outcome, Reason, Stage, Verdict
 from monitor.finding import Actor, Aspect, Finding, Kind, Severity
 from monitor.key import KeyRef, KeyState
 from monitor.telling import advice
 from monitor.telling.headline import clean, subject
-from monitor.telling.notification import group_key, message, text
+from monitor.telling.notification import ago, group_key, message, text
 from tests.samples import approval
 
 KEY = KeyRef("111122223333", "eu-west-1", "0a1b2c3d-1111-2222-3333-444455556666")
@@ -473,3 +473,52 @@ def test_the_tool_is_named(agent: str, invoked_by: str, tool: str) -> None:
 
 def test_machines_are_told_by_which_schema_to_read() -> None:
     assert message(decided(), "prod")["schema"] == "kms-monitor.notification/1"
+
+
+OPEN = IncidentNote(
+    "1a2b3c4d" * 4, Stage.ESCALATED, 1_763_976_843.0, Severity.CRITICAL, 2, 1_763_976_963.0
+)
+CLOSED = replace(OPEN, stage=Stage.CLOSED, closed_at=1_763_976_963.0, closed_by="bob\n$ rm -r /")
+
+
+def test_the_incident_is_told_of() -> None:
+    assert message(decided(), "prod")["incident"] is None
+    assert "Incident" not in text(decided(), "prod")
+    made = replace(decided(), incident=OPEN)
+    found = message(made, "prod")
+    assert found["incident"] == {
+        "id": OPEN.id,
+        "stage": "escalated",
+        "severity": "critical",
+        "opened_at": "2025-11-24T09:34:03Z",
+        "findings": 2,
+        "status": "open",
+        "closed_at": None,
+        "closed_by": "",
+    }
+    line = "\nIncident 1a2b3c4d, opened 2 min ago, 2 findings; escalated, still open\n"
+    assert line in text(made, "prod")
+
+
+def test_all_of_one_incident_is_grouped() -> None:
+    made = message(replace(decided(), incident=OPEN), "prod")
+    assert (made["group_key"], made["dedup_key"]) == (OPEN.id, f"{OPEN.id}:critical")
+    assert message(decided(), "prod")["group_key"] == group_key(SCHEDULED)
+
+
+def test_who_closed_it_is_quoted_and_does_no_harm() -> None:
+    made = replace(decided(), incident=CLOSED)
+    found: Any = message(made, "prod")["incident"]
+    assert (found["status"], found["closed_at"]) == ("closed", "2025-11-24T09:36:03Z")
+    assert found["closed_by"] == "bob $ rm -r /"
+    assert "; closed by bob $ rm -r /\n" in text(made, "prod")
+    made = replace(made, incident=replace(CLOSED, closed_by="nobody knows", findings=1))
+    assert "1 finding; closed, nobody knows by whom\n" in text(made, "prod")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(-5, "0 s"), (0.4, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (900_000, "10 d")],
+)
+def test_how_long_ago(seconds: float, words: str) -> None:
+    assert ago(seconds) == words

@@ -7,11 +7,13 @@ import asyncio
 from typing import Any, ClassVar
 
 import pytest
+from msgspec.structs import replace
 from pydantic import BaseModel
 
-from monitor.decision import Action, Decision, Outcome
+from monitor.decision import Action, Decision, IncidentNote, Outcome, Stage, Verdict
 from monitor.detector import NoOptions
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
+from monitor.finding import Kind, Severity
 from monitor.ledger import Claim, StoreError
 from monitor.metrics import Metrics
 from monitor.response import Response
@@ -217,3 +219,51 @@ async def test_done_without_a_word_of_what_it_became_is_done_again() -> None:
 
     world.store.claim = claim  # type: ignore[method-assign]
     assert await world.carry_out() == DONE * 2
+
+
+# -- the incident
+
+
+class Incidents:
+    """Says of every decision that it did this to an incident."""
+
+    def __init__(self, stage: Stage, *, silent: bool = False) -> None:
+        self.note_of = IncidentNote("a", stage, 1, Severity.HIGH, 1, 2, 2, "carol", silent)
+        self.seen: list[Decision] = []
+
+    async def note(self, decision: Decision) -> Decision:
+        self.seen.append(decision)
+        return replace(decision, incident=self.note_of)
+
+
+ENABLED = finding(kind=Kind.CHANGE, event_name="EnableKey", severity=Severity.INFO)
+
+
+async def test_the_incident_is_known_before_people_are_told_and_after_the_repair() -> None:
+    world, incidents = World([Outcome.REFUSED]), Incidents(Stage.REPAIR_FAILED)
+    world.response.incidents = incidents
+    await world.carry_out()
+    assert [one.outcome for one in incidents.seen[0].done] == [Outcome.REFUSED]
+    assert world.repair.seen[0].incident is None
+    assert world.tell.seen[0].incident == incidents.note_of
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "told"),
+    [
+        (Stage.CLOSED, {}, 1),
+        (Stage.UNCHANGED, {}, 0),
+        (Stage.CLOSED, {"suppressed": "a drill"}, 0),
+        (Stage.CLOSED, {"verdict": Verdict.TELL}, 0),
+        (Stage.CLOSED, {"silent": True}, 0),
+    ],
+)
+async def test_an_accepted_change_that_closes_an_incident_is_told(
+    stage: Stage, changes: dict[str, Any], told: int
+) -> None:
+    world = World()
+    world.response.incidents = Incidents(stage, silent=changes.pop("silent", False))
+    about = {"verdict": Verdict.ACCEPT, "responders": ("repair",)} | changes
+    for _ in range(2):
+        await world.response.carry_out(decision(ENABLED, **about))
+    assert world.times == (1, told)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from monitor.aws import Aws
 from monitor.clock import SystemClock
-from monitor.decision import Action, Decision, Outcome, Reason, Verdict
+from monitor.decision import Action, Decision, IncidentNote, Outcome, Reason, Stage, Verdict
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.finding import Actor, Finding, Kind, Severity
 from monitor.key import KeyRef, KeyState
@@ -143,6 +143,9 @@ async def test_below_min_severity_nothing_is_sent() -> None:
     assert action.outcome is Outcome.ALREADY
     assert "below critical" in action.detail
     assert not aws.recorder.requests
+    ended = IncidentNote("a", Stage.CLOSED, 1.0, Severity.CRITICAL, 2, 2.0, 2.0, "carol")
+    action = await sns.respond(replace(REPAIRED, incident=ended))
+    assert action.outcome is Outcome.DONE, "who heard of the incident hears of its end"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""The metrics of incidents: see `monitor.metrics`, which holds them.
+
+They show what the store knows, so that every replica shows the same.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from monitor.finding import Severity
+
+BUCKETS = (1, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400, 604_800, 2_592_000)
+"""Seconds, up to the longest waiting period of a deletion."""
+
+
+class IncidentMetrics:
+    def __init__(self, registry: CollectorRegistry, prefix: str) -> None:
+        self.open = Gauge(
+            prefix + "open_incidents",
+            "Keys that are not as they should be, by the highest severity so far.",
+            ["severity"],
+            registry=registry,
+        )
+        self.opened = Counter(prefix + "incidents_opened", "Incidents opened.", registry=registry)
+        self.closed = Counter(
+            prefix + "incidents_closed",
+            "Incidents closed, by us or by others.",
+            ["by"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            prefix + "incident_seconds",
+            "eventTime of what opened an incident -> closed.",
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self.deadline = Gauge(
+            prefix + "key_deletion_deadline_timestamp_seconds",
+            "When the waiting period ends; only of keys with an open incident.",
+            ["account", "region", "key_id"],
+            registry=registry,
+        )
+        for severity in Severity:
+            self.open.labels(severity.word)
+        for by in ("us", "others"):
+            self.closed.labels(by)
