@@ -99,7 +99,7 @@ async def test_every_step_ends_as_it_should(tmp_path: Path) -> None:
         ("ScheduleKeyDeletion", "archive", "mallory", "done", ["CancelKeyDeletion"], "Disabled"),
         ("DisableKey", "payments", "mallory", "done", ["EnableKey"], "Enabled"),
         ("ScheduleKeyDeletion", "ledger", "intern", "told", [], "Enabled"),
-        ("PutKeyPolicy", "ledger", "mallory", "told", [], "Enabled"),
+        ("PutKeyPolicy", "backups", "mallory", "told", [], "Enabled"),
         ("PutEventSelectors", "", "mallory", "told", [], ""),
         ("DisableKey", "ledger", "mallory", "already", [], "Enabled"),
     ]
