@@ -21,7 +21,7 @@ from monitor.metrics import Metrics
 from tests.catalogue import cases, complete
 from tests.samples import KEY_ID, record
 
-MANY = 10_000
+MANY = 5_000
 SHARE = 0.03
 """Of the events that a detector looks at. In CloudTrail's management events it is far less."""
 BORING = (
