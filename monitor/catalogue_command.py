@@ -1,6 +1,7 @@
 """`kms-monitor plugins` and `kms-monitor generate detectors`."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.errors import PluginError, SettingsError
+from monitor.finding import Severity
 from monitor.logs import printable
 
 if TYPE_CHECKING:
@@ -113,12 +115,18 @@ def show_detectors(
 def print_table(entries: list["Entry"]) -> None:
     table = Table("name", "what", "severity", "ATT&CK", "runs", "from", box=None, pad_edge=False)
     for one in entries:
-        cells = (one.name, one.title, one.severity, ", ".join(one.techniques))
+        cells = (one.name, one.title, span_of(one.severity), ", ".join(one.techniques))
         runs = "by default" if one.on else "if named"
         table.add_row(*map(printable, cells), runs, one.origin)
     console = Console()
     # Off a terminal rich would assume 80 columns.
     (console if console.is_terminal else Console(width=160)).print(table)
+
+
+def span_of(severity: str) -> str:
+    """From where to where; what raises and lowers it is shown with the detector itself."""
+    words = [one.word for one in Severity if re.search(rf"\b{one.word}\b", severity)]
+    return f"{words[0]} to {words[-1]}" if len(words) > 1 else severity
 
 
 def generate_detectors(
