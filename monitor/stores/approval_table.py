@@ -4,14 +4,13 @@ An approval as it was made is JSON; what may change later stands beside it in co
 in a row of its own, so that two daemons cannot both have the last one.
 """
 
-from typing import Any
-
 import msgspec
 
 from monitor.approval import Approval, Use
 from monitor.clock import Clock
 from monitor.key import KeyRef
 from monitor.ledger import StoreError
+from monitor.stores.table import Table
 
 APPROVAL_TABLE = """
     CREATE TABLE IF NOT EXISTS approval (
@@ -51,18 +50,10 @@ USE = """
 """
 
 
-class ApprovalTable:
+class ApprovalTable(Table):
     """The part of the store that is about approvals."""
 
     clock: Clock
-
-    async def rows(self, query: str, values: dict[str, Any]) -> list[Any]:
-        """What a query finds. Raises `StoreError`."""
-        raise NotImplementedError
-
-    async def write(self, query: str, values: dict[str, Any]) -> int:
-        """How many rows a statement changed. Raises `StoreError`."""
-        raise NotImplementedError
 
     async def approve(self, approval: Approval) -> None:
         values = {

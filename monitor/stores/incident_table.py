@@ -3,13 +3,12 @@
 The record is JSON; what is asked for by a query stands beside it in columns.
 """
 
-from typing import Any
-
 import msgspec
 
 from monitor.incident import Incident
 from monitor.key import KeyRef
 from monitor.ledger import StoreError
+from monitor.stores.table import Table
 
 INCIDENT_TABLE = """
     CREATE TABLE IF NOT EXISTS incident (
@@ -34,16 +33,8 @@ MOVE = """
 """
 
 
-class IncidentTable:
+class IncidentTable(Table):
     """The part of the store that is about incidents."""
-
-    async def rows(self, query: str, values: dict[str, Any]) -> list[Any]:
-        """What a query finds. Raises `StoreError`."""
-        raise NotImplementedError
-
-    async def write(self, query: str, values: dict[str, Any]) -> int:
-        """How many rows a statement changed. Raises `StoreError`."""
-        raise NotImplementedError
 
     async def incident(self, key: KeyRef) -> Incident | None:
         found = await self.rows(

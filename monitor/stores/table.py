@@ -1,0 +1,16 @@
+"""What the parts of a store in SQL rest on."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+
+class Table(ABC):
+    """A part of the store that is about one kind of record."""
+
+    @abstractmethod
+    async def rows(self, query: str, values: dict[str, Any]) -> list[Any]:
+        """What a query finds. Raises `StoreError`."""
+
+    @abstractmethod
+    async def write(self, query: str, values: dict[str, Any]) -> int:
+        """How many rows a statement changed. Raises `StoreError`."""
