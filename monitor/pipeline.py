@@ -111,8 +111,6 @@ class Pipeline:
     async def act_on(self, event: Event, delivery: Delivery) -> Disposition:
         """detection -> policy -> response."""
         seen = self.detection.inspect(event)
-        if self.remembrance is not None:
-            await self.remembrance.keep()
         dispositions = [Disposition.RETRY] if seen.broken else []
         decisions = await self.approvals.decide(seen.findings, self.rules, delivery.received_at)
         # Repair first, then tell: people are not told of many keys while this one waits for it.
@@ -121,6 +119,8 @@ class Pipeline:
             self.books.carried_out(decision)
             settled = all(action.outcome.settled for action in decision.done)
             dispositions.append(Disposition.DONE if settled else Disposition.RETRY)
+        if self.remembrance is not None:
+            await self.remembrance.keep()
         return worst(dispositions)
 
     def know_as_own(self, arn: str) -> None:

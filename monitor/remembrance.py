@@ -1,7 +1,8 @@
 """Keeps the detectors' windows in the store.
 
-They are written before anybody acts on what was seen. Without the store the daemon goes on: only a
-restart would forget then.
+They are written before a delivery is settled, and after the repair, which must not wait: until then
+the delivery would come again and be noted again. Without the store the daemon goes on: only a restart
+would forget then.
 """
 
 import structlog
