@@ -76,7 +76,7 @@ class Detection:
         for detector in looking:
             try:
                 findings += [checked(one, detector.name) for one in detector.inspect(event)]
-            except Exception:
+            except (Exception, SystemExit):  # a plugin may even call sys.exit
                 self.metrics.detector_errors.labels(detector.name).inc()
                 self.log.exception(
                     "detector broke",

@@ -39,6 +39,14 @@ HURT = {
 """What services tell, by source, that may have been hurt by the loss of a key."""
 TOLD_BY_BRIDGE = NATIVE.union(CONFIG_DETAILS, {OBJECT_CREATED}, *HURT.values())
 """The `detail-type`s that are more than an EventBridge event about something else."""
+ALL_TOLD = Wanted(
+    frozenset(
+        [(KMS, name) for name in NATIVE]
+        + [(CONFIG, name) for name in CONFIG_EVENTS]
+        + [(source, name) for source, names in HURT.items() for name in names]
+    )
+)
+"""For whoever wants to read all of them, and choose later."""
 MOST_KEYS = 10_000
 """In one notification of CloudTrail; 256 KiB, all that SNS carries, hold fewer than 2,000."""
 

@@ -155,7 +155,7 @@ class Response:
             outcome, detail = Outcome.RETRY, str(error)
         except TimeoutError:
             outcome, detail = Outcome.RETRY, f"it took longer than {seconds:g} s"
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plugin may even call sys.exit
             # The type only: the text of an error that nobody foresaw may hold anything.
             detail = f"the responder broke: {type(error).__name__}"
             self.log.exception(

@@ -8,6 +8,8 @@ import csv
 import sys
 from pathlib import Path
 
+from monitor import plugins
+
 ROOT = Path(__file__).parent.parent
 SURVEY = ROOT / "tests" / "peers.csv"
 TABLES = {
@@ -197,7 +199,8 @@ def link(pointer: str) -> str:
     events = f"../tests/events/{place}"
     cases = [f"[{case}]({events}/fires/{case}.json)" for case in inside.split()]
     shown = ", ".join(cases) or f"[cases]({events})"
-    return f"[`{place}`](detectors.md#{place}): {shown}"
+    off = " (off by default)" if plugins.load("detectors", place).about.quiet else ""
+    return f"[`{place}`](detectors.md#{place}){off}: {shown}"
 
 
 def targets(pointer: str) -> list[Path]:

@@ -43,8 +43,8 @@ class BlindingThenDamage(Base[BlindingOptions]):
         "that the daemon sees or acts by, and about that time a KMS key was disabled, scheduled for "
         "deletion or emptied in the same account, by the same caller, or anywhere if it was surely "
         "ours. More may happen that nobody sees.",
-        severity="critical; high where it is not known that what was touched is ours, and told again "
-        "when it becomes sure",
+        severity="critical; high where it is not known that what was touched is ours (a trail counts "
+        "as ours unless it is known not to be), and told again when it becomes sure",
         techniques=("T1562.008", "T1485"),
         false_positives=(
             "An environment is torn down: its keys together with its trail and queues.",

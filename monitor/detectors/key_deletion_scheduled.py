@@ -72,10 +72,12 @@ class KeyDeletionScheduled(Base[DeletionOptions]):
         details |= related | cloudhsm(event.additional())
         title = "KMS replica key scheduled for deletion" if "replica_of" in related else self.title
         short = days <= self.options.short_window_days
+        # Without a date: the waiting period begins when the last replica is gone (aws-facts 3.4).
+        when = f"{days} days after its last replica is gone" if waits else f"in {days} days"
         return [
             self.finding(
                 event,
-                f"{title} in {days} days",
+                f"{title} {when}",
                 Severity.CRITICAL if short else Severity.HIGH,
                 caused=KeyState.PENDING_REPLICA_DELETION if waits else KeyState.PENDING_DELETION,
                 details=details,

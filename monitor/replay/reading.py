@@ -17,6 +17,7 @@ from isal import igzip, isal_zlib
 from monitor.decoding import elements, explain, part, pieces, with_whole_characters
 from monitor.errors import Unreadable
 from monitor.event import Event, Wanted, checked, read_record
+from monitor.notices import ALL_TOLD, TOLD_BY_BRIDGE, from_bridge
 from monitor.replay.times import Span
 
 LARGEST = 2**30
@@ -174,7 +175,8 @@ def events_in(text: bytes) -> Iterator[Event]:
     if document.records is not None:
         return iter(document.records)
     if document.detail is not None:
-        return iter((document.detail,))
+        told = () if document.detail.event_name else told_by_bridge(text)
+        return iter(told or (document.detail,))
     if document.lookups is not None:
         return iter([read_record(one.record or "") for one in document.lookups])
     if not document.event_name:
@@ -185,6 +187,13 @@ def events_in(text: bytes) -> Iterator[Event]:
         return iter((record_decoder.decode(text),))
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return iter(salvage(text))
+
+
+def told_by_bridge(text: bytes) -> tuple[Event, ...]:
+    """The event that a service told EventBridge by itself, which is no CloudTrail record."""
+    members = pieces.decode(text)
+    kind = part(members.get("detail-type", msgspec.Raw(b"null")), str, "")
+    return from_bridge(kind, members, ALL_TOLD).events if kind in TOLD_BY_BRIDGE else ()
 
 
 def salvage(text: bytes) -> list[Event]:

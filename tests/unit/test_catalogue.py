@@ -76,6 +76,9 @@ def test_it_takes_nothing_for_what_it_is_not(case: Case) -> None:
         left = {k: v for k, v in last.items() if k not in {"resources", "additionalEventData"}}
         found = show(detection, left | denied)
         assert {one.kind for one in found} <= SIGNALS, code
+        # Some services name what a denied call was about all the same.
+        found = show(detection, last | {"errorCode": code})
+        assert {one.kind for one in found} <= SIGNALS, code
 
 
 JUNK: tuple[object, ...] = (None, [], "x", 7, {"keyId": 7, "attributes": [], "name": {}})
@@ -153,3 +156,17 @@ def test_every_case_that_fires_says_how_severe_it_is() -> None:
     words = {"info", "low", "medium", "high", "critical"}
     for case in FIRES:
         assert case.expect.get("severity") in words, case.name
+
+
+@named(tuple(case for case in FIRES if case.expect.get("key") and len(case.records()) == 1))
+def test_a_key_is_known_by_its_arn_and_by_its_bare_id(case: Case) -> None:
+    """Whatever the caller typed as `keyId`: a control call takes either (aws-facts 2.1)."""
+    last = case.records()[-1]
+    asked = last.get("requestParameters")
+    if "detail-type" in last or not isinstance(asked, dict) or "keyId" not in asked:
+        return
+    arn = case.expect["key"]
+    for typed in (arn, arn.rpartition("/")[2]):
+        found = show(case.detection(), last | {"requestParameters": asked | {"keyId": typed}})
+        assert [one.key.arn if one.key else None for one in found] == [arn] * len(found)
+        assert found, typed

@@ -181,7 +181,7 @@ class Fake(Base[NoOptions]):
         self.result = result
 
     def inspect(self, event: Event) -> Iterable[Finding]:
-        if isinstance(self.result, Exception):
+        if isinstance(self.result, BaseException):
             raise self.result
         found: Iterable[Finding] = self.result
         return found
@@ -203,6 +203,7 @@ def test_a_detector_is_shown_only_what_it_asked_for() -> None:
     "result",
     [
         RuntimeError("x"),
+        SystemExit(9),
         None,
         5,
         ["not a finding"],

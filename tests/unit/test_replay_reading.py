@@ -6,14 +6,18 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitor.envelope import open_body
 from monitor.errors import SettingsError
-from monitor.replay.reading import read_file
+from monitor.event import Event
+from monitor.replay.reading import Asked, read_file
 from monitor.replay.sources import Bucket, History, Local, local_inputs, parse_source
 from monitor.replay.times import Span
+from tests.catalogue import Case, cases
 from tests.unit.replay_records import ASKED, names, read, record, write
 
 BOTH = [record("DisableKey"), record("Decrypt"), record("EnableKey")]
@@ -176,3 +180,17 @@ def test_a_folder_at_any_depth(tmp_path: Path) -> None:
     span = Span(1795132800.0, 1795219200.0)
     found = local_inputs(Local(str(tmp_path)), span)
     assert [Path(one.name).name for one in found] == ["b.json", "c.jsonl", "d.json.gz"]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [one for one in cases("fires") if "detail-type" in one.given["records"][-1]],
+    ids=lambda case: case.name,
+)
+def test_what_services_tell_by_themselves_is_read_as_the_daemon_reads_it(
+    tmp_path: Path, case: Case
+) -> None:
+    detection, record = case.detection(), case.records()[-1]
+    (event,) = open_body(json.dumps(record), detection.wanted).events
+    reading = read_file(write(tmp_path / "one.json", record), Asked(detection.wanted))
+    assert [msgspec.json.decode(one, type=Event) for one in reading.events] == [event]
