@@ -35,6 +35,8 @@ def run(work: Callable[[], T]) -> Ran[T]:
 
 def place_of(error: BaseException) -> str:
     """Its type and where it was thrown. Not its text, which may hold anything, such as a secret."""
+    if isinstance(error, SyntaxError) and error.filename:  # its frames are Python's own
+        return f"{type(error).__name__} in {Path(error.filename).name}, line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
     where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"

@@ -22,6 +22,7 @@ from monitor.key_policy.answers import (
 )
 
 HARMLESS = ("kms:describe", "kms:get", "kms:list", "kms:verify")
+PUTS_BACK = ("kms:cancelkeydeletion", "kms:enablekey")
 LONGEST_NAME = 120
 
 
@@ -70,6 +71,8 @@ def closed(
     ours, needed = sorted(roles), sorted(one.lower() for one in our_actions)
     was = our_rights(before, ours, account, needed, arn) if before else {}
     rights = our_rights(policy, ours, account, needed, arn)
+    if not rights:
+        found += denied_to_whoever(policy, arn, account, before)
     bad = {Right.DENIED, Right.DROPPED}
     new = [one for one in needed if was.get(one) not in bad]
     if denied := [one for one in new if rights.get(one) is Right.DENIED]:
@@ -91,6 +94,25 @@ def closed(
             else:
                 found.append(Danger(Severity.HIGH, f"{who} may no longer {in_words(actions)}"))
     return found
+
+
+def denied_to_whoever(
+    policy: Policy, arn: str, account: str, before: Policy | None
+) -> list[Danger]:
+    """Where none of our roles is known: what is denied to a role of which nobody has heard.
+
+    Nobody forbids everybody to put a key back, unless it is to stay away.
+    """
+    someone = [f"arn:aws:iam::{account}:role/kms-monitor-{account}"]
+    was = our_rights(before, someone, account, PUTS_BACK, arn) if before else {}
+    now = our_rights(policy, someone, account, PUTS_BACK, arn)
+    new = [
+        one
+        for one in PUTS_BACK
+        if now.get(one) is Right.DENIED and was.get(one) is not Right.DENIED
+    ]
+    words = f"whoever is not spared by name is denied {as_object(new)}"
+    return [Danger(Severity.HIGH, words)] if new else []
 
 
 def outsider(name: str) -> str:

@@ -88,7 +88,8 @@ async def perform(request: Request, voice: Voice) -> Result:
     if guard.settings is None:
         voice.note(
             "no --config: built-in detectors with their defaults, every account and Region that"
-            " is met counts as allowed, mode enforce"
+            " is met counts as allowed, mode enforce; nothing is known to be ours (`watched`), so calls"
+            " on queues, rules, roles and the like are told with less weight, or not at all"
         )
     now = time.time()
     span = parse_span(request.start, request.end, now)

@@ -144,7 +144,7 @@ def test_wrong_options_and_unknown_names_are_faults_of_the_settings(site: Site) 
     ("text", "words"),
     [
         ("import nothing_of_that_name", "ModuleNotFoundError"),
-        ("def (", "SyntaxError"),
+        ("\ndef (", "SyntaxError in "),
         ("1 / 0", "ZeroDivisionError"),
         ("import sys; sys.exit(3)", "SystemExit"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
