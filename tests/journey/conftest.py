@@ -158,3 +158,16 @@ async def until(holds: Callable[[], Any], seconds: float = 10) -> None:
             if result:
                 return
             await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def sqs(simulator: Simulator) -> AsyncIterator[Any]:
+    """SQS of the simulator, as an administrator sees it."""
+    async with get_session().create_client(
+        "sqs",
+        region_name=REGION,
+        endpoint_url=simulator.endpoint_url,
+        aws_access_key_id="admin",
+        aws_secret_access_key="any",
+    ) as client:
+        yield client

@@ -7,13 +7,11 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
-from aiobotocore.session import get_session
 
 from monitor.app import App
 from monitor.approval import Approval
@@ -22,22 +20,10 @@ from monitor.key import KeyRef
 from monitor.settings import Settings
 from monitor.simulator.server import Simulator
 from monitor.stores.sqlite import SqliteStore
-from tests.journey.conftest import ACCOUNT, REGION, Person, daemon, settings_for, until
+from tests.journey.conftest import ACCOUNT, Person, daemon, settings_for, until
 
 ADMIN = f"arn:aws:iam::{ACCOUNT}:user/admin"
 Call = tuple[int, str, str]
-
-
-@pytest.fixture
-async def sqs(simulator: Simulator) -> AsyncIterator[Any]:
-    async with get_session().create_client(
-        "sqs",
-        region_name=REGION,
-        endpoint_url=simulator.endpoint_url,
-        aws_access_key_id="admin",
-        aws_secret_access_key="any",
-    ) as client:
-        yield client
 
 
 def told_settings(simulator: Simulator, tmp_path: Path, **changes: Any) -> Settings:

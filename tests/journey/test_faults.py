@@ -6,7 +6,7 @@ Where signals matter the daemon is a process of its own, started by its command.
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,6 @@ from tests.journey.conftest import (
 
 OTHER = "444455556666"
 WRITES = {"EnableKey", "CancelKeyDeletion"}
-
-
-@pytest.fixture
-async def sqs(simulator: Simulator) -> AsyncIterator[Any]:
-    async with get_session().create_client(
-        "sqs",
-        region_name=REGION,
-        endpoint_url=simulator.endpoint_url,
-        aws_access_key_id="admin",
-        aws_secret_access_key="any",
-    ) as client:
-        yield client
 
 
 def value(app: App, name: str, **labels: str) -> float:

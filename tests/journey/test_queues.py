@@ -2,28 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
-from aiobotocore.session import get_session
 
 from monitor.app import App
 from monitor.simulator.server import Simulator
 from tests.journey.conftest import REGION, Person, daemon, settings_for, until, wrap
-
-
-@pytest.fixture
-async def sqs(simulator: Simulator) -> AsyncIterator[Any]:
-    async with get_session().create_client(
-        "sqs",
-        region_name=REGION,
-        endpoint_url=simulator.endpoint_url,
-        aws_access_key_id="admin",
-        aws_secret_access_key="any",
-    ) as client:
-        yield client
 
 
 def queue(url: str, **more: Any) -> dict[str, Any]:
