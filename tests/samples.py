@@ -153,19 +153,6 @@ def snapshot(state: KeyState, **changes: Any) -> KeySnapshot:
     return KeySnapshot(**(given | changes))
 
 
-class HandClock:
-    """A clock that moves only by hand."""
-
-    def __init__(self, now: float = EPOCH) -> None:
-        self.at = now
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-
 class LoopClock:
     """The event loop's own time, which `looptime` makes virtual; it starts at `start`."""
 

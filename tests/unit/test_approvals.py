@@ -25,18 +25,8 @@ from monitor.metrics import Metrics
 from monitor.policy import Mode, Rules
 from monitor.settings import Settings
 from monitor.stores.memory import MemoryStore
-from tests.samples import (
-    ACCOUNT,
-    ARN,
-    BOB,
-    EPOCH,
-    KEY,
-    REGION,
-    HandClock,
-    approval,
-    finding,
-    snapshot,
-)
+from monitor.testing.fakes import HandClock
+from tests.samples import ACCOUNT, ARN, BOB, EPOCH, KEY, REGION, approval, finding, snapshot
 
 RULES = Rules(
     mode=Mode.ENFORCE,

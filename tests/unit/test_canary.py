@@ -18,7 +18,8 @@ from monitor.loops.canary import MOST_SENT, Canary, Pace
 from monitor.loops.silence import Silence
 from monitor.metrics import Metrics
 from monitor.policy import Mode, Rules
-from tests.samples import ACCOUNT, ARN, EPOCH, KEY, REGION, HandClock, LoopClock, event
+from monitor.testing.fakes import HandClock
+from tests.samples import ACCOUNT, ARN, EPOCH, KEY, REGION, LoopClock, event
 
 US = f"arn:aws:sts::{ACCOUNT}:assumed-role/kms-monitor"
 RULES = Rules(Mode.ENFORCE, frozenset({(ACCOUNT, REGION)}), own_arns=frozenset({US}))

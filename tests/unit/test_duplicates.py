@@ -10,7 +10,8 @@ from monitor.event import Event
 from monitor.ledger import Claim, StoreError
 from monitor.metrics import Metrics
 from monitor.stores.memory import MemoryStore
-from tests.samples import ARN, HandClock, event
+from monitor.testing.fakes import HandClock
+from tests.samples import ARN, event
 
 
 class World:

@@ -20,18 +20,8 @@ from monitor.knowledge import Knowledge
 from monitor.ledger import Baseline, Origin, StoreError
 from monitor.metrics import Metrics
 from monitor.stores.memory import MemoryStore
-from tests.samples import (
-    ACCOUNT,
-    BOB,
-    EPOCH,
-    KEY,
-    KEY_ID,
-    REGION,
-    HandClock,
-    decision,
-    finding,
-    snapshot,
-)
+from monitor.testing.fakes import HandClock
+from tests.samples import ACCOUNT, BOB, EPOCH, KEY, KEY_ID, REGION, decision, finding, snapshot
 
 S = KeyState
 DAY = 86400.0

@@ -30,6 +30,7 @@ from monitor.policy import Mode, Rules
 from monitor.response import Response
 from monitor.shapes import LogObject
 from monitor.stores.memory import MemoryStore
+from monitor.testing.fakes import HandClock
 from monitor.trust import Trust
 from tests.samples import (
     ACCOUNT,
@@ -38,7 +39,6 @@ from tests.samples import (
     NOBODY,
     OTHER_ACCOUNT,
     REGION,
-    HandClock,
     body,
     envelope,
     event,

@@ -8,8 +8,9 @@ from monitor.ledger import StoreError
 from monitor.metrics import Metrics
 from monitor.remembrance import Remembrance
 from monitor.stores.memory import MemoryStore
+from monitor.testing.fakes import HandClock
 from monitor.windows import Entry, Windows
-from tests.samples import EPOCH, HandClock
+from tests.samples import EPOCH
 
 
 class Store(MemoryStore):

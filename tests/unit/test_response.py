@@ -18,7 +18,8 @@ from monitor.ledger import Claim, StoreError
 from monitor.metrics import Metrics
 from monitor.response import Response
 from monitor.stores.memory import MemoryStore
-from tests.samples import HandClock, LoopClock, decision, finding
+from monitor.testing.fakes import HandClock
+from tests.samples import LoopClock, decision, finding
 
 DONE = [Outcome.DONE]
 
