@@ -14,10 +14,12 @@ from typing import Protocol
 
 import msgspec
 
+from monitor.action_log import LogEntry
 from monitor.approval import Approval
+from monitor.baseline import Baseline
 from monitor.decision import Action
 from monitor.incident import Incident
-from monitor.key import KeyRef, KeyState
+from monitor.key import KeyRef
 from monitor.windows import Entry
 
 
@@ -39,31 +41,8 @@ class Grant(msgspec.Struct, frozen=True):
     until: float = 0.0
 
 
-class Origin(StrEnum):
-    """How a baseline state came to be known."""
-
-    SEEN = "seen"
-    """Read from KMS at the start: the first sight of the key."""
-    ACCEPTED = "accepted"
-    """Set by an accepted event."""
-
-
-class Baseline(msgspec.Struct, frozen=True):
-    """The state that was last accepted as right for a key, as of a moment (epoch seconds)."""
-
-    key: KeyRef
-    state: KeyState
-    as_of: float
-    origin: Origin
-    damaged_at: float = 0.0
-    """Event time of the latest damage to the key.
-
-    Should an older change still arrive that moves the baseline, that damage has to be undone anew.
-    """
-
-
 class Store(Protocol):
-    """Ledger, leases, baselines, windows and approvals. Every method may raise `StoreError`."""
+    """What is remembered. Every method may raise `StoreError`."""
 
     async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
         """Take the lease of this name for so many seconds. A lease that ran out is free.
@@ -83,18 +62,37 @@ class Store(Protocol):
 
     async def baseline(self, key: KeyRef) -> Baseline | None: ...
 
-    async def advance(self, baseline: Baseline, *, tie: bool = False) -> bool:
-        """Write a baseline, unless a better one is there. True if it was written.
+    async def baselines(self) -> list[Baseline]:
+        """Of all keys, by ARN."""
+        ...
 
-        SEEN never replaces anything: a first sight is only ever the first. ACCEPTED replaces what
-        is older. Of two in the same second (CloudTrail's resolution) the later call wins only with
-        `tie`, which says that the live key agrees with it.
+    async def put_baseline(self, baseline: Baseline, *, expected_version: int) -> bool:
+        """Write a baseline with the next version, if the one that is there has the expected one.
+
+        0 stands for none there. False, and nothing is written, where another was faster.
         """
         ...
 
-    async def note_damage(self, key: KeyRef, at: float) -> None:
-        """Set `damaged_at` of the key's baseline, where there is one, to `at` if that is later."""
+    async def spend(self, budget: str, use: str, *, most: int, seconds: float) -> bool:
+        """Use a budget once more. False: it was used `most` times within the last `seconds`.
+
+        The same use is granted again, and not counted twice.
+        """
         ...
+
+    async def spent(self, budget: str, *, seconds: float) -> int:
+        """How often a budget was used within the last so many seconds."""
+        ...
+
+    async def append(self, entry: LogEntry) -> bool:
+        """Write one entry of the action log. False, and nothing is written, if its number is taken."""
+        ...
+
+    async def logged(self, *, after: int = 0, most: int = 1000) -> list[LogEntry]:
+        """Entries of the action log, oldest first, from the one after that number on."""
+        ...
+
+    async def last_logged(self) -> LogEntry | None: ...
 
     async def incident(self, key: KeyRef) -> Incident | None:
         """The key's open incident; else the one that was closed last."""
@@ -151,8 +149,8 @@ class Store(Protocol):
     async def prune(self, before: float) -> int:
         """Forget what was finished, and leases that ran out, before that moment (epoch seconds).
 
-        And the entries of windows whose `until` has come, approvals that ran out before that moment, and
-        incidents closed before it. How many it was.
+        And the entries of windows whose `until` has come, approvals that ran out before that moment,
+        incidents closed before it, and uses of budgets that count no more. How many it was.
         """
         ...
 

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from monitor.action_log import LogEntry
 from monitor.approval import Approval, Use
+from monitor.baseline import Baseline
 from monitor.clock import Clock
 from monitor.decision import Action
 from monitor.incident import Incident
 from monitor.key import KeyRef
-from monitor.ledger import Baseline, Claim, Grant, Origin
+from monitor.ledger import Claim, Grant
 from monitor.windows import Entry
 
 
@@ -20,7 +22,10 @@ class MemoryStore:
         self.clock = clock
         self.leases: dict[str, tuple[str, float]] = {}
         self.done: dict[str, tuple[Action, float]] = {}
-        self.baselines: dict[KeyRef, Baseline] = {}
+        self.right: dict[KeyRef, Baseline] = {}
+        self.spendings: dict[str, dict[str, tuple[float, float]]] = {}
+        """By budget and use: when, and until when it counts."""
+        self.log: list[LogEntry] = []
         self.cases: dict[str, Incident] = {}
         self.noted: dict[tuple[str, str], Entry] = {}
         self.approved: dict[str, Approval] = {}
@@ -44,19 +49,42 @@ class MemoryStore:
             del self.leases[name]
 
     async def baseline(self, key: KeyRef) -> Baseline | None:
-        return self.baselines.get(key)
+        return self.right.get(key)
 
-    async def advance(self, baseline: Baseline, *, tie: bool = False) -> bool:
-        known = self.baselines.get(baseline.key)
-        if known is not None and not replaces(baseline, known, tie=tie):
+    async def baselines(self) -> list[Baseline]:
+        return sorted(self.right.values(), key=lambda one: one.key.arn)
+
+    async def put_baseline(self, baseline: Baseline, *, expected_version: int) -> bool:
+        there = self.right.get(baseline.key)
+        if (there.version if there else 0) != expected_version:
             return False
-        damaged_at = known.damaged_at if known else baseline.damaged_at
-        self.baselines[baseline.key] = replace(baseline, damaged_at=damaged_at)
+        self.right[baseline.key] = replace(baseline, version=expected_version + 1)
         return True
 
-    async def note_damage(self, key: KeyRef, at: float) -> None:
-        if (known := self.baselines.get(key)) and known.damaged_at < at:
-            self.baselines[key] = replace(known, damaged_at=at)
+    async def spend(self, budget: str, use: str, *, most: int, seconds: float) -> bool:
+        now, uses = self.clock.now(), self.spendings.setdefault(budget, {})
+        counted = {one for one, (at, _) in uses.items() if at > now - seconds}
+        if use in counted or len(counted) >= most:
+            return use in counted
+        uses[use] = (now, now + seconds)
+        return True
+
+    async def spent(self, budget: str, *, seconds: float) -> int:
+        since = self.clock.now() - seconds
+        return sum(at > since for at, _ in self.spendings.get(budget, {}).values())
+
+    async def append(self, entry: LogEntry) -> bool:
+        if any(one.number == entry.number for one in self.log):
+            return False
+        self.log.append(entry)
+        return True
+
+    async def logged(self, *, after: int = 0, most: int = 1000) -> list[LogEntry]:
+        found = sorted(self.log, key=lambda one: one.number)
+        return [one for one in found if one.number > after][:most]
+
+    async def last_logged(self) -> LogEntry | None:
+        return max(self.log, key=lambda one: one.number, default=None)
 
     async def incident(self, key: KeyRef) -> Incident | None:
         of_key = [one for one in self.cases.values() if one.key == key]
@@ -130,14 +158,14 @@ class MemoryStore:
         past = [name for name, one in self.approved.items() if one.until < before]
         for name in past:
             del self.approved[name]
-        return len(old) + len(left) + len(out) + len(past)
+        now, spent = self.clock.now(), 0
+        for uses in self.spendings.values():
+            over = [use for use, (_, until) in uses.items() if until < now]
+            for use in over:
+                del uses[use]
+            spent += len(over)
+        self.spendings = {budget: uses for budget, uses in self.spendings.items() if uses}
+        return len(old) + len(left) + len(out) + len(past) + spent
 
     async def close(self) -> None:
         return
-
-
-def replaces(new: Baseline, known: Baseline, *, tie: bool) -> bool:
-    """Whether `new` is better than what is known: see `monitor.ledger.Store.advance`."""
-    if new.origin is Origin.SEEN:
-        return False
-    return new.as_of > known.as_of or (tie and new.as_of == known.as_of)

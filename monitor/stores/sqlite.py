@@ -19,10 +19,12 @@ import msgspec
 
 from monitor.clock import Clock
 from monitor.decision import Action
-from monitor.key import KeyRef, KeyState
-from monitor.ledger import Baseline, Claim, Grant, Origin, StoreError
+from monitor.ledger import Claim, Grant, StoreError
 from monitor.stores.approval_table import APPROVAL_TABLE, ApprovalTable
+from monitor.stores.baseline_table import BASELINE_TABLE, BaselineTable
+from monitor.stores.budget_table import BUDGET_TABLE, BudgetTable
 from monitor.stores.incident_table import INCIDENT_TABLE, IncidentTable
+from monitor.stores.log_table import LOG_TABLE, LogTable
 from monitor.windows import Entry
 
 MIGRATIONS = (
@@ -58,6 +60,9 @@ MIGRATIONS = (
     """,
     APPROVAL_TABLE,
     INCIDENT_TABLE,
+    BASELINE_TABLE,
+    BUDGET_TABLE,
+    LOG_TABLE,
 )
 """One script for each version of the file; `PRAGMA user_version` counts those that were run.
 
@@ -68,13 +73,6 @@ CLAIM = """
     ON CONFLICT (name) DO UPDATE SET owner = :owner, until = :until
     WHERE finished IS NULL AND until <= :now
 """
-ADVANCE = """
-    INSERT INTO baseline (arn, state, as_of, origin, damaged_at)
-    VALUES (:arn, :state, :as_of, :origin, :damaged_at)
-    ON CONFLICT (arn) DO UPDATE SET state = :state, as_of = :as_of, origin = :origin
-    WHERE :origin = 'accepted'
-      AND (as_of < :as_of OR (:tie AND as_of = :as_of))
-"""
 KEEP = """
     INSERT INTO entry (window, event_id, at, what, about, until, level)
     VALUES (:window, :event_id, :at, :what, :about, :until, :level)
@@ -84,7 +82,7 @@ KEEP = """
 """
 
 
-class SqliteStore(ApprovalTable, IncidentTable):
+class SqliteStore(ApprovalTable, BaselineTable, BudgetTable, IncidentTable, LogTable):
     """See `monitor.ledger.Store`. Made by `open`."""
 
     def __init__(self, database: aiosqlite.Connection, clock: Clock, users: IO[str]) -> None:
@@ -160,6 +158,18 @@ class SqliteStore(ApprovalTable, IncidentTable):
         async with guarded():
             return await self.change(query, values)
 
+    async def write_synced(self, query: str, values: dict[str, Any]) -> int:
+        async with guarded():
+            # Syncs all that was written before as well; whoever writes in between is synced, too.
+            await self.one("PRAGMA synchronous = FULL")
+            try:
+                return await self.change(query, values)
+            finally:
+                await self.one("PRAGMA synchronous = NORMAL")
+
+    def now(self) -> float:
+        return self.clock.now()
+
     async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
         now = self.clock.now()
         async with guarded():
@@ -194,38 +204,6 @@ class SqliteStore(ApprovalTable, IncidentTable):
                 {"name": name, "owner": owner},
             )
 
-    async def baseline(self, key: KeyRef) -> Baseline | None:
-        async with guarded():
-            row = await self.one(
-                "SELECT state, as_of, origin, damaged_at FROM baseline WHERE arn = :arn",
-                {"arn": key.arn},
-            )
-            return row and Baseline(key, KeyState(row[0]), row[1], Origin(row[2]), row[3])
-
-    async def advance(self, baseline: Baseline, *, tie: bool = False) -> bool:
-        values = {
-            "arn": baseline.key.arn,
-            "state": baseline.state.value,
-            "as_of": baseline.as_of,
-            "origin": baseline.origin.value,
-            "damaged_at": baseline.damaged_at,
-            "tie": tie,
-        }
-        async with guarded():
-            # Syncs all that was written before as well; whoever writes in between is synced, too.
-            await self.one("PRAGMA synchronous = FULL")
-            try:
-                return await self.change(ADVANCE, values) > 0
-            finally:
-                await self.one("PRAGMA synchronous = NORMAL")
-
-    async def note_damage(self, key: KeyRef, at: float) -> None:
-        async with guarded():
-            await self.change(
-                "UPDATE baseline SET damaged_at = :at WHERE arn = :arn AND damaged_at < :at",
-                {"arn": key.arn, "at": at},
-            )
-
     async def keep(self, entries: Sequence[Entry]) -> None:
         async with guarded():
             rows = [msgspec.structs.asdict(one) for one in entries]
@@ -247,10 +225,11 @@ class SqliteStore(ApprovalTable, IncidentTable):
 
     async def check(self) -> None:
         async with guarded():
-            await self.one("SELECT count(*) FROM baseline WHERE arn = ''")
+            await self.one("SELECT count(*) FROM key_baseline WHERE arn = ''")
 
     async def prune(self, before: float) -> int:
         forgotten = await self.prune_incidents(before) + await self.prune_approvals(before)
+        forgotten += await self.prune_budgets()
         async with guarded():
             return (
                 forgotten

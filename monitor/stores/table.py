@@ -14,3 +14,11 @@ class Table(ABC):
     @abstractmethod
     async def write(self, query: str, values: dict[str, Any]) -> int:
         """How many rows a statement changed. Raises `StoreError`."""
+
+    @abstractmethod
+    async def write_synced(self, query: str, values: dict[str, Any]) -> int:
+        """The same; when it returns, the change outlives a power cut."""
+
+    @abstractmethod
+    def now(self) -> float:
+        """Epoch seconds."""

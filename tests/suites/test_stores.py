@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import signal
 import sqlite3
 import sys
@@ -16,13 +15,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from monitor.action_log import LogEntry, following
 from monitor.approval import Approval, Use
+from monitor.baseline import POLICY, STATE, Baseline, Origin, Register
 from monitor.decision import Action, Outcome, Stage
 from monitor.finding import Aspect, Severity
 from monitor.incident import Incident, Noted
 from monitor.key import KeyRef, KeyState
-from monitor.ledger import Baseline, Claim, Origin, Store, StoreError
+from monitor.ledger import Claim, Store, StoreError
 from monitor.stores.approval_table import APPROVAL_TABLE
+from monitor.stores.baseline_table import BASELINE_TABLE
 from monitor.stores.incident_table import INCIDENT_TABLE
 from monitor.stores.memory import MemoryStore
 from monitor.stores.sqlite import MIGRATIONS, SqliteStore
@@ -267,7 +269,7 @@ async def test_what_was_finished_long_ago_is_forgotten(store: Store, clock: Cloc
     clock.time += 100
     await store.finish("new", owner="one", action=ACTION)
     await store.claim("held", owner="one", seconds=1000)
-    await store.advance(Baseline(KEY, KeyState.ENABLED, START, Origin.SEEN))
+    await store.put_baseline(baseline(), expected_version=0)
     assert await store.prune(START) == 0
     assert await store.prune(START + 100) == 1
     assert (await store.claim("old", owner="two", seconds=60)).claim is Claim.GRANTED
@@ -292,21 +294,22 @@ async def test_it_can_be_used(store: Store) -> None:
 # -- baselines
 
 
-def enabled(as_of: float, origin: Origin = Origin.ACCEPTED, **more: float) -> Baseline:
-    return Baseline(KEY, KeyState.ENABLED, as_of, origin, **more)
-
-
-def disabled(as_of: float, origin: Origin = Origin.ACCEPTED, **more: float) -> Baseline:
-    return Baseline(KEY, KeyState.DISABLED, as_of, origin, **more)
+def baseline(key: KeyRef = KEY, state: KeyState = KeyState.ENABLED, **more: Any) -> Baseline:
+    registers = {
+        STATE: Register(state.value, START + 0.125, Origin.ACCEPTED, START + 0.5),
+        POLICY: Register('{"Statement":[]}', START, Origin.SEEN),
+        "tag/name": Register(None, START, Origin.PEOPLE),
+        "grant/x": Register({"operations": ["Decrypt"]}, START, Origin.HISTORY),
+    }
+    return replace(Baseline(key, registers, frozenset({Aspect.STATE, Aspect.TAGS})), **more)
 
 
 async def test_a_baseline_comes_back_as_it_was(store: Store) -> None:
     assert await store.baseline(KEY) is None
     for number, state in enumerate(KeyState):
         key = replace(KEY, key_id=f"mrk-{number}", partition="aws-cn")
-        written = Baseline(key, state, START + 0.125, Origin.ACCEPTED, damaged_at=START + 0.5)
-        assert await store.advance(written)
-        assert await store.baseline(key) == written
+        assert await store.put_baseline(baseline(key, state), expected_version=0)
+        assert await store.baseline(key) == baseline(key, state, version=1)
 
 
 @pytest.mark.parametrize(
@@ -319,72 +322,90 @@ async def test_a_baseline_comes_back_as_it_was(store: Store) -> None:
     ],
 )
 async def test_each_key_has_its_own(store: Store, other: KeyRef) -> None:
-    await store.advance(enabled(START))
+    await store.put_baseline(baseline(), expected_version=0)
     assert await store.baseline(other) is None
-    await store.note_damage(other, START + 5)
-    assert await store.baseline(KEY) == enabled(START)
+    assert await store.put_baseline(baseline(other), expected_version=0)
+    both = sorted([KEY, other], key=lambda one: one.arn)
+    assert await store.baselines() == [baseline(one, version=1) for one in both]
 
 
-async def test_the_later_change_stands(store: Store) -> None:
-    assert await store.advance(enabled(START + 10))
-    assert not await store.advance(disabled(START + 9))
-    assert await store.baseline(KEY) == enabled(START + 10)
-    assert await store.advance(disabled(START + 11))
-    assert await store.baseline(KEY) == disabled(START + 11)
+async def test_a_baseline_is_written_only_on_the_one_that_was_read(store: Store) -> None:
+    assert not await store.put_baseline(baseline(), expected_version=1)
+    assert await store.put_baseline(baseline(), expected_version=0)
+    assert not await store.put_baseline(baseline(state=KeyState.DISABLED), expected_version=0)
+    assert await store.put_baseline(baseline(state=KeyState.DISABLED), expected_version=1)
+    assert not await store.put_baseline(baseline(), expected_version=1)
+    assert await store.baseline(KEY) == baseline(state=KeyState.DISABLED, version=2)
 
 
-async def test_of_two_in_one_second_the_later_call_wins_only_with_tie(store: Store) -> None:
-    await store.advance(enabled(START))
-    assert not await store.advance(disabled(START))
-    assert await store.baseline(KEY) == enabled(START)
-    assert await store.advance(disabled(START), tie=True)
-    assert await store.baseline(KEY) == disabled(START)
-    assert not await store.advance(enabled(START - 1), tie=True)
+async def test_of_many_who_write_at_once_one_succeeds(store: Store) -> None:
+    for version in range(3):
+        written = await asyncio.gather(
+            *(store.put_baseline(baseline(), expected_version=version) for _ in range(20))
+        )
+        assert sum(written) == 1
 
 
-@pytest.mark.parametrize("known", list(Origin))
-@pytest.mark.parametrize("later", [-1, 0, 1])
-@pytest.mark.parametrize("tie", [False, True])
-async def test_a_first_sight_never_replaces(
-    store: Store, known: Origin, later: float, tie: bool
-) -> None:
-    first = enabled(START, known)
-    assert await store.advance(first)
-    assert not await store.advance(disabled(START + later, Origin.SEEN), tie=tie)
-    assert await store.baseline(KEY) == first
+# -- budgets
 
 
-async def test_an_accepted_change_replaces_a_first_sight(store: Store) -> None:
-    await store.advance(enabled(START, Origin.SEEN))
-    assert not await store.advance(disabled(START))
-    assert await store.advance(disabled(START + 1))
-    assert await store.baseline(KEY) == disabled(START + 1)
+async def test_a_budget_is_spent_so_often_and_no_more(store: Store, clock: Clock) -> None:
+    async def spend(use: str) -> bool:
+        return await store.spend("key", use, most=2, seconds=60)
+
+    assert await store.spent("key", seconds=60) == 0
+    assert [await spend("a"), await spend("b"), await spend("c")] == [True, True, False]
+    assert [await spend("a"), await spend("b")] == [True, True]  # the same use again
+    assert await store.spent("key", seconds=60) == 2
+    assert await store.spend("other", "c", most=2, seconds=60)
+    clock.time += 30
+    assert not await spend("c")
+    assert await store.spent("key", seconds=20) == 0
+    clock.time += 30
+    assert [await spend("c"), await spend("a"), await spend("b")] == [True, True, False]
+    assert await store.spent("key", seconds=60) == 2
 
 
-async def test_the_latest_damage_is_kept(store: Store) -> None:
-    await store.note_damage(KEY, START)  # no baseline: nothing to note it on
-    assert await store.baseline(KEY) is None
-    await store.advance(enabled(START))
-    for at, kept in ((5, 5), (3, 5), (5, 5), (8, 8)):
-        await store.note_damage(KEY, START + at)
-        assert await store.baseline(KEY) == enabled(START, damaged_at=START + kept)
+async def test_of_many_who_spend_at_once_no_more_than_that(store: Store) -> None:
+    spent = await asyncio.gather(
+        *(store.spend("key", str(one), most=3, seconds=60) for one in range(20))
+    )
+    assert sum(spent) == 3
 
 
-async def test_a_new_baseline_keeps_the_damage(store: Store) -> None:
-    await store.advance(enabled(START))
-    await store.note_damage(KEY, START + 5)
-    assert await store.advance(disabled(START + 1))
-    assert await store.baseline(KEY) == disabled(START + 1, damaged_at=START + 5)
+async def test_uses_that_count_no_more_are_forgotten(store: Store, clock: Clock) -> None:
+    await store.spend("key", "a", most=2, seconds=60)
+    await store.spend("key", "b", most=2, seconds=600)
+    clock.time += 100
+    assert await store.prune(START - 1) == 1
+    assert await store.prune(START - 1) == 0
+    assert await store.spent("key", seconds=600) == 1
 
 
-async def test_any_order_of_changes_ends_at_the_latest(store: Store) -> None:
-    dice = random.Random(1)
-    changes = [enabled(START + n) if n % 2 else disabled(START + n) for n in range(20)]
-    for number in range(10):
-        key = replace(KEY, key_id=str(number))
-        shuffled = dice.sample(changes, len(changes))
-        await asyncio.gather(*(store.advance(replace(one, key=key)) for one in shuffled))
-        assert await store.baseline(key) == replace(changes[-1], key=key)
+# -- the action log
+
+
+async def test_the_log_is_written_one_after_the_other(store: Store) -> None:
+    assert await store.last_logged() is None
+    assert await store.logged() == []
+    last: LogEntry | None = None
+    for number in range(5):
+        last = following(
+            last, START + number, {"key": KEY.arn, "text": f"'; -- {number} \U0001f511"}
+        )
+        assert await store.append(last)
+        assert await store.last_logged() == last
+    found = await store.logged()
+    assert [one.number for one in found] == [1, 2, 3, 4, 5]
+    assert found[-1] == last
+    assert await store.logged(after=2, most=2) == found[2:4]
+    assert await store.logged(after=5) == []
+
+
+async def test_a_number_of_the_log_is_taken_once(store: Store) -> None:
+    first = [following(None, START, {"by": one}) for one in range(10)]
+    assert sum(await asyncio.gather(*(store.append(one) for one in first))) == 1
+    assert len(await store.logged()) == 1
 
 
 # -- windows
@@ -571,7 +592,9 @@ async def test_it_outlives_the_process(tmp_path: Path, clock: Clock) -> None:
     store = await SqliteStore.open(tmp_path / "state.db", clock)
     await store.finish("done", owner="one", action=ACTION)
     await store.claim("held", owner="one", seconds=60)
-    await store.advance(enabled(START))
+    await store.put_baseline(baseline(), expected_version=0)
+    await store.spend("key", "a", most=1, seconds=60)
+    await store.append(following(None, START, {}))
     await store.keep([entry(level=2)])
     await store.approve(approval())
     await store.use("a", "one", START)
@@ -582,7 +605,9 @@ async def test_it_outlives_the_process(tmp_path: Path, clock: Clock) -> None:
     assert (await store.claim("done", owner="two", seconds=60)).action == ACTION
     # Nobody alive holds it.
     assert (await store.claim("held", owner="two", seconds=60)).claim is Claim.GRANTED
-    assert await store.baseline(KEY) == enabled(START)
+    assert await store.baseline(KEY) == baseline(version=1)
+    assert not await store.spend("key", "b", most=1, seconds=60)
+    assert await store.last_logged() == following(None, START, {})
     await store.close()
 
 
@@ -803,6 +828,32 @@ async def test_two_processes_do_not_spend_one_approval_twice(tmp_path: Path, clo
         await store.close()
 
 
+async def test_a_file_of_the_version_before_whole_baselines(tmp_path: Path, clock: Clock) -> None:
+    """What it knew of every key, which was the state alone, is kept."""
+    path = tmp_path / "state.db"
+    version = MIGRATIONS.index(BASELINE_TABLE)
+    other = KeyRef("444455556666", "cn-north-1", "mrk-1", "aws-cn")
+    with closing(sqlite3.connect(path)) as database:
+        for script in MIGRATIONS[:version]:
+            database.executescript(script)
+        row = "INSERT INTO baseline (arn, state, as_of, origin, damaged_at) VALUES (?, ?, ?, ?, ?)"
+        database.execute(row, (KEY.arn, "Disabled", START + 0.125, "accepted", START + 5))
+        database.execute(row, (other.arn, "Enabled", START, "seen", 0))
+        database.execute(f"PRAGMA user_version = {version}")
+        database.commit()
+    for _ in range(2):
+        store = await SqliteStore.open(path, clock)
+        known = await store.baseline(KEY)
+        assert known == Baseline(
+            KEY,
+            {STATE: Register("Disabled", START + 0.125, Origin.ACCEPTED, START + 5)},
+            frozenset({Aspect.STATE}),
+            1,
+        )
+        assert [one.key for one in await store.baselines()] == sorted([KEY, other], key=str)
+        await store.close()
+
+
 @pytest.mark.parametrize("table", ["incident", "approval"])
 async def test_an_incident_or_approval_that_only_a_newer_version_can_read(
     tmp_path: Path, clock: Clock, table: str
@@ -872,8 +923,14 @@ async def test_a_store_that_is_closed(tmp_path: Path, clock: Clock) -> None:
         store.finish("a", owner="one", action=ACTION),
         store.release("a", owner="one"),
         store.baseline(KEY),
-        store.advance(enabled(START)),
-        store.note_damage(KEY, START),
+        store.baselines(),
+        store.put_baseline(baseline(), expected_version=0),
+        store.put_baseline(baseline(), expected_version=1),
+        store.spend("key", "a", most=1, seconds=60),
+        store.spent("key", seconds=60),
+        store.append(following(None, START, {})),
+        store.logged(),
+        store.last_logged(),
         store.keep([entry()]),
         store.entries(),
         store.approve(approval()),

@@ -1,0 +1,41 @@
+"""The action log in SQL, for `monitor.stores.sqlite`."""
+
+import msgspec
+
+from monitor.action_log import LogEntry
+from monitor.ledger import StoreError
+from monitor.stores.table import Table
+
+LOG_TABLE = """
+    CREATE TABLE IF NOT EXISTS action_log (
+        number INTEGER PRIMARY KEY,
+        record BLOB NOT NULL          -- the LogEntry as JSON
+    );
+"""
+
+
+class LogTable(Table):
+    """The part of the store that is about the action log. Nothing is ever taken out of it."""
+
+    async def append(self, entry: LogEntry) -> bool:
+        values = {"number": entry.number, "record": msgspec.json.encode(entry)}
+        query = "INSERT OR IGNORE INTO action_log (number, record) VALUES (:number, :record)"
+        return await self.write(query, values) > 0
+
+    async def logged(self, *, after: int = 0, most: int = 1000) -> list[LogEntry]:
+        found = await self.rows(
+            "SELECT record FROM action_log WHERE number > :after ORDER BY number LIMIT :most",
+            {"after": after, "most": most},
+        )
+        return [read(record) for (record,) in found]
+
+    async def last_logged(self) -> LogEntry | None:
+        found = await self.rows("SELECT record FROM action_log ORDER BY number DESC LIMIT 1", {})
+        return read(found[0][0]) if found else None
+
+
+def read(record: bytes) -> LogEntry:
+    try:
+        return msgspec.json.decode(record, type=LogEntry)
+    except ValueError as error:
+        raise StoreError(f"an entry of the action log cannot be read: {error}") from error
