@@ -41,7 +41,10 @@ class Approvals:
         """The decisions about all that was seen in one event."""
         short = rules.never_approve.too_short(findings)
         decisions = []
+        minded = {one.aspect for one in findings if one.kind is Kind.DAMAGE}
         for finding in findings:
+            if finding.kind is Kind.CHANGE and finding.aspect in minded:
+                continue  # a change that another detector minds: that one's finding decides
             found = [] if short else await self.of(finding, rules)
             decision = decide(finding, rules, found)
             # Of what nobody repairs no responder will confirm and spend it: it is spent by being told.

@@ -62,6 +62,7 @@ def assemble(
     metrics: Metrics,
 ) -> Parts:
     broken = list(loaded.broken)
+    knowledge = know(settings)
     services = plugins.Services(
         aws=aws,
         clock=clock,
@@ -69,6 +70,7 @@ def assemble(
         metrics=metrics,
         log=structlog.get_logger("responder"),
         environment=settings.environment,
+        knowledge=knowledge,
     )
     responders = make_responders(loaded, services, broken)
     rules = Rules(
@@ -85,7 +87,6 @@ def assemble(
             aspect for one in responders.values() if one.repairs for aspect in one.aspects
         ),
     )
-    knowledge = know(settings)
     detectors = plugins.make_all(loaded.detectors, knowledge, broken)
     detection = Detection(
         detectors.values(),

@@ -1,14 +1,10 @@
-"""How a key should be: the last snapshot that was accepted as right, one register for each thing. Pure.
+"""How a key should be: the last snapshot that was accepted as right, register by register. Pure.
 
-A register is what can be changed, and put right, by itself: the state, the policy, one tag, one alias,
-one grant. Each keeps the value that the latest accepted change gave it, by event time, so that
+Each register (see `monitor.register`) keeps the value that the latest accepted change gave it, by event time, so that
 whatever order changes are told in, and however often, the end is the same.
 """
 
-import hashlib
-import json
 import math
-from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
@@ -17,22 +13,24 @@ from msgspec.structs import replace
 
 from monitor.finding import Aspect
 from monitor.key import Grant, KeyRef, KeySnapshot, KeyState
-
-Changes = Mapping[str, Any]
-"""New values by the name of a register, as one event tells of them. See `monitor.changes`."""
-
-STATE: Final = "state"
-POLICY: Final = "policy"
-ROTATION: Final = "rotation"
-DESCRIPTION: Final = "description"
-EXPIRY: Final = "expiry"
-PRIMARY: Final = "primary"
-ALIAS: Final = "alias/"
-TAG: Final = "tag/"
-GRANT: Final = "grant/"
-GRANT_ID: Final = "grant-id/"
-"""A change that knows of a grant its id alone: see `resolved`."""
-REPLICA: Final = "replica/"
+from monitor.register import (
+    ALIAS,
+    DESCRIPTION,
+    EXPIRY,
+    GRANT,
+    GRANT_ID,
+    POLICY,
+    PRIMARY,
+    REPLICA,
+    ROTATION,
+    STATE,
+    TAG,
+    UNSURE,
+    Changes,
+    aspect_of,
+    cut,
+    registers_of,
+)
 
 
 class Origin(StrEnum):
@@ -93,17 +91,22 @@ class Baseline(msgspec.Struct, frozen=True):
         value = self.value(STATE)
         return None if value is None else KeyState(value)
 
-    def snapshot(self) -> KeySnapshot:
-        """The key as it should be. What is not known is None; a state that is not known is Enabled."""
+    def snapshot(self, like: KeySnapshot | None = None) -> KeySnapshot:
+        """The key as it should be. What is not known is None; a state that is not known is Enabled.
+
+        What never changes, such as its key store, is as in `like`.
+        """
         found = {name: one.value for name, one in self.registers.items() if one.value is not None}
         primary = found.get(PRIMARY)
-        return KeySnapshot(
-            self.key,
-            self.state or KeyState.ENABLED,
-            max((one.as_of for one in self.registers.values()), default=0.0),
+        as_of = max((one.as_of for one in self.registers.values()), default=0.0)
+        return replace(
+            like or KeySnapshot(self.key, KeyState.ENABLED, as_of),
+            state=self.state or KeyState.ENABLED,
+            as_of=as_of,
+            deletion_date=None,
             description=found.get(DESCRIPTION, ""),
             valid_to=found.get(EXPIRY),
-            multi_region=primary is not None,
+            multi_region=primary is not None or (like is not None and like.multi_region),
             primary=replace(self.key, region=primary) if primary else None,
             replicas=tuple(sorted(replace(self.key, region=one) for one in cut(found, REPLICA))),
             policy=found.get(POLICY),
@@ -121,70 +124,6 @@ class Baseline(msgspec.Struct, frozen=True):
             if Aspect.GRANTS in self.aspects
             else None,
         )
-
-
-def cut(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Those whose name begins so, by the rest of the name."""
-    return {name[len(prefix) :]: one for name, one in values.items() if name.startswith(prefix)}
-
-
-def aspect_of(name: str) -> Aspect:
-    """What of a key a register is a part of."""
-    whole = {
-        POLICY: Aspect.POLICY,
-        ROTATION: Aspect.ROTATION,
-        DESCRIPTION: Aspect.DESCRIPTION,
-        PRIMARY: Aspect.REPLICATION,
-    }
-    parts = {
-        ALIAS: Aspect.ALIASES,
-        TAG: Aspect.TAGS,
-        GRANT: Aspect.GRANTS,
-        GRANT_ID: Aspect.GRANTS,
-        REPLICA: Aspect.REPLICATION,
-    }
-    if name in whole:
-        return whole[name]
-    return next((one for prefix, one in parts.items() if name.startswith(prefix)), Aspect.STATE)
-
-
-def grant_register(grant: Grant) -> tuple[str, dict[str, Any]]:
-    """The register of a grant, and its value.
-
-    It is named by what the grant says: one that is made anew has another id (aws-facts 3.7).
-    """
-    said = msgspec.to_builtins(replace(grant, grant_id="", operations=sorted(grant.operations)))
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode(errors="surrogatepass"))
-    return GRANT + digest.hexdigest()[:32], {**said, "grant_id": grant.grant_id}
-
-
-def registers_of(live: KeySnapshot) -> tuple[dict[str, Any], frozenset[Aspect]]:
-    """All that a snapshot says, by register, and the aspects that were read."""
-    values: dict[str, Any] = {
-        STATE: live.state.value,
-        DESCRIPTION: live.description,
-        EXPIRY: live.valid_to,
-        **{REPLICA + one.region: True for one in live.replicas},
-    }
-    if live.primary is not None:
-        values[PRIMARY] = live.primary.region
-    aspects = {Aspect.STATE, Aspect.DESCRIPTION, Aspect.REPLICATION}
-    if live.policy is not None:
-        values[POLICY] = live.policy
-        aspects.add(Aspect.POLICY)
-    if live.rotation_days is not None:
-        values[ROTATION] = live.rotation_days
-        aspects.add(Aspect.ROTATION)
-    if live.aliases is not None:
-        values |= dict.fromkeys(live.aliases, True)
-        aspects.add(Aspect.ALIASES)
-    if live.tags is not None:
-        values |= {TAG + name: value for name, value in live.tags.items()}
-        aspects.add(Aspect.TAGS)
-    if live.grants is not None:
-        values |= dict(map(grant_register, live.grants))
-        aspects.add(Aspect.GRANTS)
-    return values, frozenset(aspects)
 
 
 def worth_keeping(state: KeyState) -> bool:
@@ -297,6 +236,45 @@ def resolved(known: Baseline, changes: Changes) -> dict[str, Any]:
     return found
 
 
+def renewed(known: Baseline | None, live: KeySnapshot) -> Baseline | None:
+    """The baseline with the ids that its grants have now: one that was made anew has another."""
+    if known is None or live.grants is None:
+        return known
+    there = registers_of(live)[0]
+    registers = {
+        name: replace(one, value=there[name])
+        if name.startswith(GRANT) and isinstance(one.value, dict) and name in there
+        else one
+        for name, one in known.registers.items()
+    }
+    return replace(known, registers=registers) if registers != known.registers else known
+
+
+def shows(live: KeySnapshot, changes: Changes) -> bool:
+    """Whether the key is as these changes left it."""
+    values, read = registers_of(live)
+    ids = {one.grant_id for one in live.grants or ()}
+    for name, value in changes.items():
+        if aspect_of(name) not in read:
+            return False
+        if name.startswith(GRANT_ID):
+            right = (name[len(GRANT_ID) :] in ids) is (value is not None)
+        elif name.startswith(GRANT):
+            right = (name in values) is (value is not None)
+        elif name == EXPIRY and value is not None and live.valid_to is not None:
+            right = abs(live.valid_to - value) < UNSURE
+        else:
+            right = values.get(name) == value
+        if not right:
+            return False
+    return True
+
+
+def exact(live: KeySnapshot, changes: Changes) -> dict[str, Any]:
+    """The changes, which the key shows, with the expiry as KMS knows it."""
+    return {name: live.valid_to if name == EXPIRY else one for name, one in changes.items()}
+
+
 def grant_id(register: Register) -> str:
     return str(register.value.get("grant_id", "")) if isinstance(register.value, dict) else ""
 
@@ -321,7 +299,3 @@ def right_state(
     if state.pending_deletion and damaged_at > register.as_of and caused is not KeyState.GONE:
         return KeyState.DISABLED
     return state
-
-
-def by_aspect(names: Iterable[str]) -> frozenset[Aspect]:
-    return frozenset(map(aspect_of, names))

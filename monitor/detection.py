@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
+from monitor.changes import changes_of
 from monitor.detector import OWN, Call, Detector
 from monitor.event import Event, Wanted
 from monitor.finding import Actor, Aspect, Finding, Kind, Severity
@@ -72,10 +74,14 @@ class Detection:
         if not looking or event.network_copy:
             return NOTHING
         findings: list[Finding] = []
+        changes = changes_of(event)
         broken: list[str] = []
         for detector in looking:
             try:
-                findings += [checked(one, detector.name) for one in detector.inspect(event)]
+                findings += [
+                    replace(checked(one, detector.name), changes=changes, record_key=event.key)
+                    for one in detector.inspect(event)
+                ]
             except (Exception, SystemExit):  # a plugin may even call sys.exit
                 self.metrics.detector_errors.labels(detector.name).inc()
                 self.log.exception(

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from monitor.event import Event
 from monitor.finding import Aspect, Finding, Kind, Severity
-from monitor.key import KeyState
+from monitor.key import KeyRef, KeyState
 from monitor.knowledge import Knowledge
 
 KMS = "kms.amazonaws.com"
@@ -96,9 +96,13 @@ class Base(Generic[OptionsT]):
         resource: str = "",
         details: dict[str, str] | None = None,
         occasion: str = "",
+        key: KeyRef | None = None,
     ) -> Finding:
-        """A finding about `event`, with all that the record says filled in."""
-        key = event.key
+        """A finding about `event`, with all that the record says filled in.
+
+        `key`: the one that suffers, where it is another than the record names.
+        """
+        key = key or event.key
         known = self.knowledge.key(key)
         return Finding(
             detector=self.name,

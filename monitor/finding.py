@@ -3,7 +3,7 @@
 import hashlib
 import re
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -195,6 +195,10 @@ class Finding(msgspec.Struct, frozen=True):
     """ATT&CK technique ids of its detector, such as T1485."""
     advice: tuple[str, ...] = ()
     """What to do now, in its detector's words."""
+    changes: dict[str, Any] = {}
+    """What the event changed about its key, by register: see `monitor.changes`. Filled in for it."""
+    record_key: KeyRef | None = None
+    """The key that the record names. Not always the one that suffers: an alias has two. Filled in."""
     occasion: str = ""
     """What makes it the same finding, where that is more than one event: a window's name."""
 

@@ -13,18 +13,18 @@ from collections.abc import Callable
 import structlog
 from msgspec.structs import replace
 
+from monitor.baseline import right_state
 from monitor.clock import Clock
 from monitor.decision import Decision, Reason, Verdict
 from monitor.errors import MonitorError
 from monitor.event import Event
 from monitor.finding import Aspect, Severity
 from monitor.incident import US, Incident, Seen, advance, looks, told
-from monitor.key import KeyRef, KeySnapshot
+from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.own_event import own_event
-from monitor.repair.baseline import prior_state
 from monitor.repair.difference import compare
 from monitor.repair.live import LiveKeys
 
@@ -123,20 +123,15 @@ class Incidents:
     async def look(self, incident: Incident, more: set[Aspect] | None = None) -> Seen | None:
         """How the key is in all that the incident is about; None where it cannot be read."""
         key, aspects = incident.key, incident.wrong | (more or set())
-        known = self.knowledge.key(key)
-        if known is not None and known.as_of > incident.opened_at:
-            known = None  # learned since, from the damaged key
         try:
-            live = await self.keys.read(key)
-            if aspects - {Aspect.STATE}:
-                live, _ = await self.keys.read_whole(live)
+            live, _ = await self.keys.read_parts(await self.keys.read(key), aspects)
         except MonitorError as error:
             self.log.warning("key of an incident cannot be read", key=key.arn, problem=str(error))
             return None
         self.note_deadline(live)
         baseline = await self.store.baseline(key)
-        wanted = prior_state(baseline, incident.damaged_at, incident.caused)
-        return compare(aspects, live, wanted, known)
+        wanted = right_state(baseline, incident.damaged_at, incident.caused)
+        return compare(aspects, live, wanted or KeyState.ENABLED, baseline, incident.opened_at)
 
     async def run(self) -> None:
         """Look again and again at the keys with an open incident, for ever."""

@@ -4,9 +4,10 @@ Identity is the whole ARN, Region included: multi-Region keys share the id `mrk-
 Regions and have a state of their own in each (AWS KMS developer guide, "Multi-Region keys").
 """
 
+import json
 import re
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -114,3 +115,8 @@ class KeySnapshot(msgspec.Struct, frozen=True):
     tags: dict[str, str] | None = None
     grants: tuple[Grant, ...] | None = None
     """Sorted by id."""
+
+
+def canonical(document: Any) -> str:
+    """JSON that is the same for the same document: members sorted, no blanks."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))

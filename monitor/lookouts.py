@@ -56,6 +56,7 @@ class Lookouts:
                 pace=sweep.Pace(
                     pace.every_minutes * 60, pace.grace_minutes * 60, pace.calls_per_second
                 ),
+                judges_changes="key_changed" in parts.origins["detector"],
             )
             for place in sorted(settings.places)
         ]
@@ -99,7 +100,7 @@ class Lookouts:
         for one in self.sweeps:
             place = f"{one.account} {one.region}"
             yield f"look at the keys of {place}", one.run()
-            yield f"learn all about the keys of {place}", one.read_the_rest()
+            yield f"learn all about the keys of {place}", one.drift.run()
 
     def looking_out(self) -> Tasks:
         for name, road in self.roads.items():

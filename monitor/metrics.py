@@ -167,6 +167,9 @@ class Metrics:
         self.actions = Counter(
             p + "actions", "Actions carried out.", ["responder", "outcome"], registry=r
         )
+        self.repair_calls = Counter(
+            p + "repair_calls", "Writing KMS calls that repairs made.", ["call"], registry=r
+        )
         self.action_seconds = Histogram(
             p + "action_seconds", "One action.", ["responder"], buckets=WORK_BUCKETS, registry=r
         )

@@ -53,6 +53,8 @@ class Services:
     log: structlog.typing.FilteringBoundLogger
     environment: str
     """The free name of the installation from the settings, shown in every notification."""
+    knowledge: Knowledge = field(default_factory=Knowledge)
+    """How every key should be, as detectors know it."""
 
 
 @runtime_checkable
@@ -65,10 +67,13 @@ class Responder(Protocol):
     name: ClassVar[str]
     repairs: ClassVar[bool]
     """Whether it writes to the guarded account. Those act before the ones that tell."""
-    aspects: ClassVar[frozenset[Aspect]]
-    """What of a key it can put back; empty for one that tells."""
     Options: ClassVar[type[Any]]
     """A pydantic model that refuses unknown members."""
+
+    @property
+    def aspects(self) -> frozenset[Aspect]:
+        """What of a key it can put back; empty for one that tells."""
+        ...
 
     async def respond(self, decision: Decision) -> Action:
         """Carry it out. Raises only `WorthRetrying` and `NotWorthRetrying`."""

@@ -83,7 +83,7 @@ def judge(finding: Finding, rules: Rules, approvals: Iterable[Approval]) -> Deci
     if not agrees(finding):
         return Decision(finding, Verdict.TELL, Reason.RECORD_DISAGREES, rules.tellers)
     right, approval = why_right(finding, rules, approvals)
-    if finding.aspect not in rules.aspects:
+    if finding.kind is not Kind.CHANGE and finding.aspect not in rules.aspects:
         reason = right or Reason.NO_REPAIRER
         return Decision(finding, Verdict.TELL, reason, rules.tellers, approval=approval)
     observe = rules.modes.get(finding.detector, rules.mode) is Mode.OBSERVE

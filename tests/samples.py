@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 
 from monitor.approval import Approval
+from monitor.baseline import Baseline, Origin, Register
 from monitor.decision import Decision, Reason, Verdict
 from monitor.detector import About
 from monitor.event import Event
-from monitor.finding import Actor, Finding, Kind, Severity
+from monitor.finding import Actor, Aspect, Finding, Kind, Severity
 from monitor.key import KeyRef, KeySnapshot, KeyState
+from monitor.register import STATE
 
 ACCOUNT, OTHER_ACCOUNT, REGION = "111122223333", "444455556666", "eu-west-1"
 KEY_ID = "0a1b2c3d-0000-4000-8000-000000000001"
@@ -151,6 +153,18 @@ def approval(**changes: Any) -> Approval:
 def snapshot(state: KeyState, **changes: Any) -> KeySnapshot:
     given: dict[str, Any] = {"key": KEY, "state": state, "as_of": EPOCH}
     return KeySnapshot(**(given | changes))
+
+
+def baseline(
+    state: KeyState,
+    as_of: float = EPOCH,
+    origin: Origin = Origin.ACCEPTED,
+    damaged_at: float = 0.0,
+    key: KeyRef = KEY,
+) -> Baseline:
+    """A baseline that knows the state, and all there is to know beside it: nothing."""
+    register = Register(state.value, as_of, origin, damaged_at)
+    return Baseline(key, {STATE: register}, frozenset(Aspect), 1)
 
 
 class LoopClock:

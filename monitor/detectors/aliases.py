@@ -68,6 +68,7 @@ class AliasCreated(Base[NoOptions]):
                 kind=kind,
                 aspect=Aspect.ALIASES,
                 details=alias_details(alias, was, now),
+                key=was,
             )
         ]
 
@@ -116,6 +117,7 @@ class AliasRepointed(Base[NoOptions]):
                 kind=Kind.RECOVERY if right else Kind.DAMAGE,
                 aspect=Aspect.ALIASES,
                 details=alias_details(alias, was, now),
+                key=was,
             )
         ]
 
@@ -155,6 +157,7 @@ class AliasDeleted(Base[NoOptions]):
                 Severity.MEDIUM if was is None else Severity.HIGH,
                 aspect=Aspect.ALIASES,
                 details=details,
+                key=was,
             )
         ]
 

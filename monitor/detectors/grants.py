@@ -124,10 +124,14 @@ class GrantLost(Base[NoOptions]):
             details |= {"grantee": grant.grantee, "operations": ", ".join(grant.operations)}
         # A grant that no baseline knows was made later, perhaps by whoever should not have.
         stray = grants is not None and grant is None
-        kind = Kind.NOTICE if stray else Kind.DAMAGE
+        kind = Kind.NOTICE if stray or self.rightful(grant, event.actor) else Kind.DAMAGE
         return [
             self.finding(event, title, severity, kind=kind, aspect=Aspect.GRANTS, details=details)
         ]
+
+    def rightful(self, grant: Grant | None, actor: Actor) -> bool:
+        """Whether it was for this caller to end the grant."""
+        return False
 
     def severity_of(self, grant: Grant, actor: Actor) -> Severity:
         needed = is_service(grant.grantee) or re.search(r":(assumed-)?role/", grant.grantee)
@@ -183,8 +187,12 @@ class GrantRetired(GrantLost):
     )
     events: ClassVar = frozenset({(KMS, "RetireGrant")})
 
+    def rightful(self, grant: Grant | None, actor: Actor) -> bool:
+        parties = {grant.grantee, grant.retiring} if grant else set[str]()
+        return bool({actor.arn, actor.principal} & parties - {""})
+
     def severity_of(self, grant: Grant, actor: Actor) -> Severity:
-        if {actor.arn, actor.principal} & {grant.grantee, grant.retiring} - {""}:
+        if self.rightful(grant, actor):
             return Severity.LOW
         return super().severity_of(grant, actor)
 

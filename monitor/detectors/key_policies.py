@@ -49,6 +49,11 @@ class PolicyOptions(TrustOptions):
         description="What the daemon's own roles must be able to do to repair a key. A policy that "
         "takes one of these from us is critical.",
     )
+    every_change: bool = Field(
+        False,
+        description="Whether a change that is not dangerous is damage too, and put back. Otherwise "
+        "it is told, and accepted as right.",
+    )
 
 
 class KeyPolicyChanged(Base[PolicyOptions]):
@@ -109,11 +114,18 @@ class KeyPolicyChanged(Base[PolicyOptions]):
             dangers += self.judged(event.key, policy, before)
         dangers.sort(key=lambda one: -one.severity)
         details |= {"dangers": some([one.words for one in dangers])} if dangers else {}
+        # What is not dangerous is told, and accepted as right, unless every change is to be undone.
+        harmless = not dangers and not self.options.every_change
         worst = f"{self.title}: {dangers[0].words}" if dangers else self.title
         severity = max([Severity.MEDIUM, *(one.severity for one in dangers)])
         return [
             self.finding(
-                event, worst[:LONGEST_TITLE], severity, aspect=Aspect.POLICY, details=details
+                event,
+                worst[:LONGEST_TITLE],
+                severity,
+                kind=Kind.NOTICE if harmless else Kind.DAMAGE,
+                aspect=Aspect.POLICY,
+                details=details,
             )
         ]
 

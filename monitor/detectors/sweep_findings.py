@@ -10,11 +10,14 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, Field
 
+from monitor.changes import SEEN_OTHERWISE, changes_of
 from monitor.clock import iso
 from monitor.detector import OWN, About, Base, NoOptions, OptionsT
 from monitor.event import Event
-from monitor.finding import Finding, Kind, Severity
+from monitor.finding import Aspect, Finding, Kind, Severity
 from monitor.key import KeyState
+from monitor.parameters import few
+from monitor.register import aspect_of
 
 LOST = frozenset(
     {
@@ -25,6 +28,7 @@ LOST = frozenset(
     }
 )
 """Beyond being switched off: from here the way leads to a key that is lost."""
+WEIGHTY = frozenset({Aspect.POLICY, Aspect.ALIASES, Aspect.GRANTS})
 BAD = (LOST | {KeyState.UNAVAILABLE}) - {KeyState.GONE}
 REMEMBERED = 40 * 86400.0
 """Seconds. Longer than the longest waiting period, 30 days."""
@@ -91,6 +95,43 @@ class KeyDrifted(Base[NoOptions]):
                 # One that is put back and found so again is another finding.
                 occasion=f"{state.value} {end or 0:.0f} {since or 0:.0f}",
             )
+        ]
+
+
+class KeyOtherwise(Base[NoOptions]):
+    name: ClassVar = "key_otherwise"
+    title: ClassVar = "KMS key found other than it should be"
+    about: ClassVar = About(
+        description="A part of a key is other than its baseline says, for longer than a message "
+        "takes, and neither a message nor CloudTrail's event history tells who changed it.",
+        severity="high for its policy, aliases and grants; else medium",
+        techniques=("T1562.008", "T1098"),
+        false_positives=("The daemon may not read the event history (LookupEvents).",),
+        advice=(
+            "See what differs: kms-monitor baseline diff.",
+            "If it is right as it is: kms-monitor baseline accept.",
+            "Find out why no message came: trail, selectors, rule, queue policy.",
+        ),
+        references=("https://docs.aws.amazon.com/kms/latest/developerguide/overview.html",),
+    )
+    events: ClassVar = frozenset({(OWN, SEEN_OTHERWISE)})
+
+    def inspect(self, event: Event) -> Iterable[Finding]:
+        if event.key is None:
+            return []
+        changes = changes_of(event)
+        since = number(event.request().get("seenSince")) or event.time
+        return [
+            self.finding(
+                event,
+                f"{self.title}: its {aspect}",
+                Severity.HIGH if aspect in WEIGHTY else Severity.MEDIUM,
+                aspect=aspect,
+                details={"parts": few(one for one in sorted(changes) if aspect_of(one) is aspect)}
+                | moments(seen_since=since),
+                occasion=f"{aspect} {since:.0f}",
+            )
+            for aspect in sorted({*map(aspect_of, changes)})
         ]
 
 

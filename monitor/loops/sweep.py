@@ -15,19 +15,20 @@ from collections.abc import Callable
 
 import msgspec
 import structlog
-from msgspec.structs import replace
 
 from monitor.aws import Aws
 from monitor.backoff import Backoff
+from monitor.baselines import Baselines
 from monitor.clock import Clock
 from monitor.errors import Denied, MonitorError, NotWorthRetrying
 from monitor.event import Event
 from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.knowledge import Knowledge
-from monitor.ledger import Baseline, Origin, Store, StoreError
+from monitor.ledger import Store, StoreError
+from monitor.loops.drift import Drift
 from monitor.metrics import Metrics
 from monitor.own_event import own_event
-from monitor.repair.baseline import worth_keeping
+from monitor.register import STATE
 from monitor.repair.live import LiveKeys
 from monitor.repair.plan import plan
 
@@ -76,7 +77,9 @@ class Sweep:
         knowledge: Knowledge | None = None,
         tell: Callable[[Event], bool] = lambda _: True,
         pace: Pace | None = None,
+        judges_changes: bool = False,
     ) -> None:
+        """`judges_changes`: whether accepted changes reach the baselines; see `Drift`."""
         self.place = self.account, self.region = place
         self.aws = aws
         self.store = store
@@ -86,12 +89,20 @@ class Sweep:
         self.tell = tell
         self.pace = pace or Pace()
         self.keys = LiveKeys(aws, clock)
+        self.baselines = Baselines(store, self.knowledge)
+        self.drift = Drift(
+            self.keys,
+            self.baselines,
+            clock,
+            tell=self.tell,
+            grace=self.pace.grace,
+            pause=CALLS_FOR_THE_REST / self.pace.calls_per_second,
+            judge=judges_changes,
+        )
         self.met: dict[KeyRef, KeyState] = {}
         """Every key that this process has seen, and how it was at the last look."""
         self.attention: dict[KeyRef, tuple[KeyState, float]] = {}
         """Keys to look at more often: in which state each is, and since when (epoch seconds)."""
-        self.unread: asyncio.Queue[KeySnapshot] = asyncio.Queue()
-        """Keys of which so far only the state is known."""
         self.unreadable: list[KeyRef] = []
         self.reported: set[str] = set()
         self.looks = 0
@@ -125,8 +136,8 @@ class Sweep:
             self.metrics.last_sweep.labels(*self.place).set(self.clock.now())
             self.log.info("keys read", count=count)
             while (left := began + self.pace.every - self.clock.monotonic()) > 0:
-                await asyncio.sleep(min(left, PEEK_SECONDS) if self.attention else left)
-                if self.attention and left > PEEK_SECONDS:
+                await asyncio.sleep(min(left, PEEK_SECONDS) if self.doubtful else left)
+                if self.doubtful and left > PEEK_SECONDS:
                     await self.peek()
 
     async def look(self) -> int:
@@ -156,7 +167,7 @@ class Sweep:
         """Look again at the keys that need attention."""
         limit = asyncio.Semaphore(AT_ONCE)
         try:
-            await asyncio.gather(*(self.note(key, limit) for key in list(self.attention)))
+            await asyncio.gather(*(self.note(key, limit) for key in self.doubtful))
         except (MonitorError, StoreError) as error:
             self.log.warning("keys cannot be looked at again", problem=str(error))
 
@@ -172,16 +183,15 @@ class Sweep:
                 return False
             if not live.customer_managed:
                 return False
-            known = await self.store.baseline(key)
-            if known is None and worth_keeping(live.state):
-                # Whole seconds, as events have: one later in this second must count as later.
-                seen_at = math.floor(live.as_of)
-                known = Baseline(key, live.state, seen_at, Origin.SEEN)
-                await self.store.advance(known)
-        gone, expected = live.state is KeyState.GONE, known.state if known else None
-        if gone and expected is None:
-            return False  # so new that KMS does not know it everywhere yet
-        self.learn(live, expected)
+            known = await self.baselines.known(key)
+            gone = live.state is KeyState.GONE
+            if gone and known is None:
+                return False  # so new that KMS does not know it everywhere yet
+            if not gone:
+                # Of what is known nothing changes, but another replica may have accepted changes.
+                known = await self.baselines.sighted(live)
+                self.drift.read_later(live)
+        expected = known.state if known else None
         self.met[key] = live.state
         over = self.consider(live, expected, grace=await self.patience(live, expected))
         if gone and over:
@@ -189,27 +199,10 @@ class Sweep:
             self.attention.pop(key, None)
         return not gone
 
-    # -- how keys should be
-
-    def learn(self, live: KeySnapshot, expected: KeyState | None) -> None:
-        """Learn a key that nobody knows yet; what is known already stays as it is."""
-        if self.knowledge.key(live.key) is None and live.state is not KeyState.GONE:
-            # A key that was bad when first seen should be better: what is not known is Enabled.
-            self.knowledge.learn(replace(live, state=expected or KeyState.ENABLED))
-            self.unread.put_nowait(live)
-
-    async def read_the_rest(self) -> None:
-        """Policy, rotation, aliases, tags and grants of new keys, without haste; for ever."""
-        while True:
-            live = await self.unread.get()
-            whole, problems = await self.keys.read_whole(live)
-            for call, problem in problems.items():
-                self.report(call, call=call, key=live.key.arn, problem=problem)
-            known = self.knowledge.key(live.key)
-            # Who learned better in the meantime knows better.
-            if known is not None and known.as_of == live.as_of:
-                self.knowledge.learn(replace(whole, state=known.state))
-            await asyncio.sleep(CALLS_FOR_THE_REST / self.pace.calls_per_second)
+    @property
+    def doubtful(self) -> set[KeyRef]:
+        """The keys that may not be as they should be."""
+        return self.attention.keys() | self.drift.since.keys()
 
     def report(self, what: str, **about: str) -> None:
         """Say once what cannot be read; every look would say it again."""
@@ -271,7 +264,7 @@ class Sweep:
 
 def is_worse(live: KeySnapshot, expected: KeyState) -> bool:
     """Whether somebody has to do something, be it only to be told that nothing can be done."""
-    steps = plan(live, expected)
+    steps = plan(live, {STATE: expected.value})
     return bool(steps.calls or steps.impossible)
 
 

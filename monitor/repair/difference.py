@@ -1,27 +1,35 @@
 """In what a live key is not as it should be. Pure."""
 
-from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
-from msgspec.structs import replace
-
+from monitor.baseline import Baseline, Origin
 from monitor.finding import Aspect
 from monitor.incident import Seen
-from monitor.key import Grant, KeySnapshot, KeyState
-from monitor.repair.plan import plan
+from monitor.key import KeySnapshot, KeyState
+from monitor.register import STATE, aspect_of, registers_of
+from monitor.repair.plan import differs, plan
 
 
 def compare(
-    aspects: Iterable[Aspect], live: KeySnapshot, wanted: KeyState, known: KeySnapshot | None
+    aspects: Iterable[Aspect],
+    live: KeySnapshot,
+    wanted: KeyState,
+    known: Baseline | None,
+    since: float,
 ) -> Seen:
     """Of these aspects, those that differ, and those of which it cannot be said.
 
-    The state is compared with `wanted` (see `monitor.repair.baseline`), all else with `known`, how
-    the key was before it was damaged; None where that is not known.
+    The state is compared with `wanted`; of all else what was damaged since that moment.
     """
+    read = registers_of(live)[1]
     wrong, unknown = set[Aspect](), set[Aspect]()
     for aspect in aspects:
-        right = well(live, wanted) if aspect is Aspect.STATE else same(aspect, live, known)
+        right = None
+        if aspect is Aspect.STATE:
+            right = well(live, wanted)
+        elif known is not None and aspect in read:
+            right = as_before(aspect, live, known, since)
         if right is None:
             unknown.add(aspect)
         elif not right:
@@ -31,37 +39,43 @@ def compare(
 
 def well(live: KeySnapshot, wanted: KeyState) -> bool:
     """Whether the state is the wanted one, or a better one that somebody gave it."""
-    return plan(live, wanted).nothing_to_do
+    return plan(live, {STATE: wanted.value}).nothing_to_do
 
 
-def same(aspect: Aspect, live: KeySnapshot, known: KeySnapshot | None) -> bool | None:
-    """Whether this part of the key is as it was; None where it was not read, then or now."""
-    if known is None:
+def as_before(aspect: Aspect, live: KeySnapshot, known: Baseline, since: float) -> bool | None:
+    """Whether what was damaged is as it was; None where nobody knows how that is.
+
+    Where no damage is noted, because nobody was to repair it, all of the aspect counts.
+    """
+    of_aspect = {name: one for name, one in known.registers.items() if aspect_of(name) is aspect}
+    if any(one.origin is Origin.SEEN and one.as_of > since for one in of_aspect.values()):
+        return None  # first seen only when it was damaged
+    hurt = {name: one for name, one in of_aspect.items() if one.damaged_at >= since}
+    if hurt:
+        return not any(differs(live, name, one.value) for name, one in hurt.items())
+    if aspect not in known.aspects:
         return None
-    now, then = part(aspect, live), part(aspect, known)
-    return None if now is None or then is None else now == then
+    return not any(aspect_of(name) is aspect for name in differences(live, known))
 
 
-def part(aspect: Aspect, key: KeySnapshot) -> object:
-    match aspect:
-        case Aspect.STATE:
-            return key.state
-        case Aspect.POLICY:
-            return key.policy
-        case Aspect.ROTATION:
-            return key.rotation_days
-        case Aspect.ALIASES:
-            return key.aliases
-        case Aspect.TAGS:
-            return key.tags
-        case Aspect.GRANTS:
-            return None if key.grants is None else Counter(map(content, key.grants))
-        case Aspect.DESCRIPTION:
-            return key.description
-        case Aspect.REPLICATION:
-            return key.primary, key.replicas
+def differences(live: KeySnapshot, known: Baseline) -> dict[str, tuple[Any, Any]]:
+    """All that is other than the baseline says, by register: what should be, and what is.
 
-
-def content(grant: Grant) -> str:
-    """What a grant says: one that was revoked and made anew has another id (aws-facts 3.7)."""
-    return repr(replace(grant, grant_id="", operations=tuple(sorted(grant.operations))))
+    Of parts that were not read, now or then, nothing is said. Grants that AWS's own services make and
+    retire all day are not told of: only those that the baseline knows and that are gone.
+    """
+    values, read = registers_of(live)
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in sorted(values.keys() | known.registers.keys()):
+        aspect = aspect_of(name)
+        if aspect not in read or not known.knows(name):
+            continue
+        should, does = known.value(name), values.get(name)
+        if aspect is Aspect.GRANTS:
+            stray = should is None and name not in known.registers
+            differ = not stray and (should is None) is not (does is None)
+        else:
+            differ = should != does
+        if differ:
+            found[name] = (should, does)
+    return found

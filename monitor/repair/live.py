@@ -1,8 +1,8 @@
-"""Keys as they are: reading and writing KMS. The only place that does either."""
+"""Keys as they are: reading KMS, and CloudTrail's event history."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,10 +13,12 @@ from monitor.aws import Aws
 from monitor.clock import Clock
 from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
 from monitor.event import Event, read_record
-from monitor.finding import Actor, Finding
-from monitor.key import Grant, KeyRef, KeySnapshot, KeyState
+from monitor.finding import Actor, Aspect, Finding
+from monitor.key import Grant, KeyRef, KeySnapshot, KeyState, canonical
 from monitor.parameters import deletion_window
-from monitor.repair.plan import Call, plan
+from monitor.register import Changes, by_aspect
+from monitor.repair.history import LEADS_TO
+from monitor.repair.plan import Limits, plan
 
 if TYPE_CHECKING:
     from types_aiobotocore_kms.type_defs import KeyMetadataTypeDef
@@ -25,9 +27,12 @@ T = TypeVar("T")
 
 NOT_FOUND = "NotFoundException"
 INVALID_STATE = "KMSInvalidStateException"
-UNSUPPORTED = "UnsupportedOperationException"
+NO_SUCH_PART = frozenset({"UnsupportedOperationException", INVALID_STATE})
+"""What says that a key of this kind, or in this state, has no such part: rotation, that is."""
 POLL_FIRST, POLL_LONGEST = 0.05, 2.0
 """Seconds. A read-back usually succeeds at once; DescribeKey allows 2,000 calls a second."""
+HISTORY_PAGES = 4
+"""Of 50 events each."""
 MOST_GRANTS = 1000
 """A key may have 50,000 (aws-facts 3.7). With more than this they count as not read."""
 
@@ -73,10 +78,17 @@ class LiveKeys:
         raise AssertionError("unreachable: the last attempt raises")
 
     async def read_whole(self, live: KeySnapshot) -> tuple[KeySnapshot, dict[str, str]]:
-        """The key with all that DescribeKey does not show, and what could not be read, and why.
+        """The key with all that DescribeKey does not show, and what could not be read, and why."""
+        return await self.read_parts(live, frozenset(Aspect))
+
+    async def read_parts(
+        self, live: KeySnapshot, aspects: Collection[Aspect]
+    ) -> tuple[KeySnapshot, dict[str, str]]:
+        """The same for these aspects.
 
         Each part is a call that may be denied, or that a key of this kind does not have: such a
-        part stays None. Five calls; the least quota is ListGrants' 100 a second (aws-facts 3.7).
+        part stays None. Five calls at most; the least quota is ListGrants' 100 a second (aws-facts
+        3.7).
         """
         key, problems = live.key, dict[str, str]()
 
@@ -84,19 +96,22 @@ class LiveKeys:
             try:
                 return await reading
             except (NotWorthRetrying, WorthRetrying) as error:
-                if getattr(error, "code", "") != UNSUPPORTED:
+                if getattr(error, "code", "") not in NO_SUCH_PART:
                     problems[call] = str(error)
                 return None
 
-        whole = replace(
-            live,
-            policy=await part("GetKeyPolicy", self._policy(key)),
-            rotation_days=await part("GetKeyRotationStatus", self._rotation(key)),
-            aliases=await part("ListAliases", self._aliases(key)),
-            tags=await part("ListResourceTags", self._tags(key)),
-            grants=await part("ListGrants", self._grants(key)),
-        )
-        return whole, problems
+        if Aspect.POLICY in aspects:
+            live = replace(live, policy=await part("GetKeyPolicy", self._policy(key)))
+        if Aspect.ROTATION in aspects:
+            rotation = await part("GetKeyRotationStatus", self._rotation(key))
+            live = replace(live, rotation_days=rotation)
+        if Aspect.ALIASES in aspects:
+            live = replace(live, aliases=await part("ListAliases", self._aliases(key)))
+        if Aspect.TAGS in aspects:
+            live = replace(live, tags=await part("ListResourceTags", self._tags(key)))
+        if Aspect.GRANTS in aspects:
+            live = replace(live, grants=await part("ListGrants", self._grants(key)))
+        return live, problems
 
     async def _policy(self, key: KeyRef) -> str | None:
         client = await self.aws.kms(key.account, key.region)
@@ -139,29 +154,20 @@ class LiveKeys:
                     return None
         return tuple(sorted(found, key=lambda one: one.grant_id))
 
-    async def send(self, call: Call, key: KeyRef) -> None:
-        """Make one writing call. Sent twice it does no harm: see the key-state table."""
-        client = await self.aws.kms(key.account, key.region)
-        async for attempt in patiently():
-            with attempt:
-                async with self.aws.calling("kms", call.value):
-                    match call:
-                        case Call.CANCEL_KEY_DELETION:
-                            await client.cancel_key_deletion(KeyId=key.arn)
-                        case Call.ENABLE_KEY:
-                            await client.enable_key(KeyId=key.arn)
-
-    async def read_until(self, key: KeyRef, wanted: KeyState, seconds: float) -> KeySnapshot:
+    async def read_until(
+        self, key: KeyRef, wanted: Changes, limits: Limits, seconds: float
+    ) -> KeySnapshot:
         """Read until the key is as wanted or past help, or for so long; the last snapshot.
 
         KMS is eventually consistent: usually within seconds, sometimes minutes (aws-facts 3.7).
         """
         deadline = self.clock.monotonic() + seconds
-        pause = POLL_FIRST
+        aspects, pause = by_aspect(wanted), POLL_FIRST
         while True:
-            live = await self.read(key)
-            left = plan(live, wanted)
-            if left.nothing_to_do or left.impossible or self.clock.monotonic() >= deadline:
+            live, _ = await self.read_parts(await self.read(key), aspects)
+            left = plan(live, wanted, limits)
+            done = not (left.steps or left.wait)
+            if done or self.clock.monotonic() >= deadline:
                 return live
             await asyncio.sleep(min(pause, max(0.0, deadline - self.clock.monotonic())))
             pause = min(pause * 2, POLL_LONGEST)
@@ -184,22 +190,55 @@ class LiveKeys:
             confirms(event.get("CloudTrailEvent", ""), finding) for event in answer["Events"]
         )
 
+    async def history_of(self, key: KeyRef, before: float, since: float = 0.0) -> list[Event]:
+        """What the event history has about the key until that moment, the newest first.
+
+        All of it back to `since`, or where that is 0 what tells of its state.
+
+        LookupEvents allows 2 calls a second, and goes back 90 days. Uses of a key are in it, too, so
+        that of one in heavy use the pages that are read may tell of nothing else.
+        """
+        client = await self.aws.cloudtrail(key.account, key.region)
+        asked: Any = {
+            "LookupAttributes": [{"AttributeKey": "ResourceName", "AttributeValue": key.arn}],
+            "EndTime": datetime.fromtimestamp(before, UTC),
+            "MaxResults": 50,
+        }
+        if since:
+            asked["StartTime"] = datetime.fromtimestamp(since, UTC)
+        found: list[Event] = []
+        for _ in range(HISTORY_PAGES):
+            async with self.aws.calling("cloudtrail", "LookupEvents"):
+                answer = await client.lookup_events(**asked)
+            records = [event.get("CloudTrailEvent", "") for event in answer["Events"]]
+            events = [event for record in records if (event := read_or_none(record))]
+            found += [event for event in events if event.key == key]
+            told = not since and any(event.event_name in LEADS_TO for event in found)
+            if told or "NextToken" not in answer:
+                break
+            asked["NextToken"] = answer["NextToken"]
+        return found
+
+
+def read_or_none(record: str) -> Event | None:
+    try:
+        return read_record(record)
+    except Unreadable:
+        return None
+
 
 def confirms(record: str, finding: Finding) -> bool:
     """Whether a record of the history says all that the finding rests on.
 
     A forger may know a real event, and may have had it contain any text: so the fields are compared.
     """
-    try:
-        event = read_record(record)
-    except Unreadable:
-        return False
-    return (
+    event = read_or_none(record)
+    return event is not None and (
         event.event_id == finding.event_id
         and event.event_name == finding.event_name
         and event.time == finding.event_time
         and (event.error_code or "") == finding.error_code
-        and event.key == finding.key
+        and event.key == (finding.record_key or finding.key)
         and who(event.actor) == who(finding.actor)
         and finding.details.get("window_days") in {None, window(event)}
     )
@@ -255,8 +294,3 @@ def grant(entry: Any) -> Grant:
         name=entry.get("Name", ""),
         constraints=entry.get("Constraints") or {},
     )
-
-
-def canonical(document: Any) -> str:
-    """JSON that is the same for the same document: members sorted, no blanks."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"))

@@ -7,11 +7,12 @@ attacked twice is answered twice, as it would have been.
 
 from typing import Final
 
+from monitor.baseline import Baseline, accepted, right_state
 from monitor.clock import Clock
 from monitor.decision import Decision, Reason, Verdict
+from monitor.finding import Aspect
 from monitor.key import KeyRef, KeySnapshot, KeyState
-from monitor.ledger import Baseline, Origin
-from monitor.repair.baseline import prior_state
+from monitor.register import STATE
 from monitor.repair.plan import plan
 
 WHY: Final = {
@@ -60,20 +61,25 @@ class Keys:
         if key is None or caused is None:
             return
         self.live[key] = caused
-        self.right[key] = Baseline(key, caused, self.clock.now(), Origin.ACCEPTED)
+        self.right[key] = accepted(
+            self.right.get(key), key, {STATE: caused.value}, self.clock.now()
+        )
 
     def repair(self, decision: Decision) -> str:
         key = decision.finding.key
         assert key is not None, "the policy repairs only what it can name"
         finding = decision.finding
-        wanted = prior_state(self.right.get(key), finding.event_time, finding.caused)
+        if finding.aspect is not Aspect.STATE:
+            return self.put_back(decision)
+        right = right_state(self.right.get(key), finding.event_time, finding.caused)
+        wanted = right or KeyState.ENABLED
         state = finding.caused or self.live.get(key, KeyState.ENABLED)
         self.live[key] = state
-        steps = plan(KeySnapshot(key, state, self.clock.now()), wanted)
+        steps = plan(KeySnapshot(key, state, self.clock.now()), {STATE: wanted.value})
         if steps.nothing_to_do:
             return f"would do nothing: {state} is right for this key"
         if not steps.calls:
-            return f"would tell only: {steps.wait or steps.impossible}"
+            return f"would tell only: {steps.wait or '; '.join(steps.impossible)}"
         calls = ", ".join(call.value for call in steps.calls)
         if not self.repairs:
             return "would tell only: the settings name no responder that repairs"
@@ -81,3 +87,14 @@ class Keys:
             return f"would tell only: mode observe; enforce would call {calls}"
         self.live[key] = wanted
         return f"would call {calls}"
+
+    def put_back(self, decision: Decision) -> str:
+        """Damage to all but the state: how it was before only the baseline knows."""
+        if not self.repairs:
+            return "would tell only: the settings name no responder that repairs"
+        what = f"put its {decision.finding.aspect} back as the baseline has it"
+        return (
+            f"would tell only: mode observe; enforce would {what}"
+            if decision.dry_run
+            else f"would {what}"
+        )

@@ -1,42 +1,50 @@
-"""Puts a key back into the state that was right before, and keeps the memory of what is right.
+"""Puts a key back as it was before, and keeps the memory of what is right.
 
-Whatever the message says, the key's live state decides: nothing is written unless DescribeKey shows
-that the key is worse than it should be. A repair is over only when the key has been read back in
-the right state.
+Whatever the message says, the live key decides: nothing is written unless KMS shows that the key is
+worse than it should be, in what the message is about. A repair is over only when the key has been read
+back as it should be.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import ClassVar
-from uuid import uuid4
-from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 from pydantic import BaseModel, Field
 
-from monitor.approval import Approval
+from monitor.baseline import Baseline, Origin, exact, resolved, shows
 from monitor.decision import Action, Decision, Outcome, Reason, Verdict
-from monitor.errors import NotWorthRetrying, WorthRetrying
+from monitor.errors import Denied, WorthRetrying
 from monitor.finding import Aspect, Finding
 from monitor.key import KeyRef, KeySnapshot, KeyState
-from monitor.ledger import Baseline, Claim, Origin, StoreError, key_lease
 from monitor.plugins import Services
-from monitor.repair.baseline import prior_state
-from monitor.repair.live import INVALID_STATE, LiveKeys
-from monitor.repair.plan import Call, plan
-
-ROUNDS = 8
-"""How often a plan is made anew when somebody changes the key while it is being repaired."""
+from monitor.register import POLICY, STATE, Changes, by_aspect
+from monitor.repair.helpers import who_can_help
+from monitor.repair.history import touched_by
+from monitor.repair.lease import KeyLeases
+from monitor.repair.live import LiveKeys
+from monitor.repair.memory import Memory
+from monitor.repair.plan import Limits, plan
+from monitor.repair.wishes import Unknown, Wishes
+from monitor.repair.work import Work
+from monitor.repair.writing import KeyWriter
 
 APPROVED = frozenset({Reason.APPROVED_ACTOR, Reason.APPROVED_CHANGE})
 GONE_FOR_GOOD = 300.0
 """Seconds after an event, from which on a key that KMS does not know is believed to be gone."""
-LEASE_SECONDS = 180.0
-"""Longer than any repair may take (`monitor.response`), so that it never runs out under one."""
 
 
 class RestoreOptions(BaseModel, extra="forbid"):
+    aspects: list[Aspect] = Field(
+        list(Aspect),
+        min_length=1,
+        description="What of a key is put back. Damage to anything else is only told.",
+    )
+    unknown: Unknown = Field(
+        "enable",
+        description="What becomes of a damaged key of which neither a baseline nor CloudTrail's "
+        "event history says how it was before. A deletion is cancelled in any case; `ask` also "
+        "tells people that they have to say it.",
+    )
     settle_seconds: float = Field(
         60, gt=0, le=600, description="How long to wait until KMS shows what a call has done."
     )
@@ -59,17 +67,21 @@ class RestoreOptions(BaseModel, extra="forbid"):
 class RestoreKey:
     name: ClassVar = "restore_key"
     repairs: ClassVar = True
-    aspects: ClassVar = frozenset({Aspect.STATE})
+    aspects: frozenset[Aspect] = frozenset(Aspect)
     Options: ClassVar[type[BaseModel]] = RestoreOptions
 
     def __init__(self, options: RestoreOptions, services: Services) -> None:
         self.options = options
+        self.aspects = frozenset(options.aspects)
         self.clock = services.clock
-        self.store = services.store
         self.metrics = services.metrics
         self.log = services.log
+        self.knowledge = services.knowledge
         self.keys = LiveKeys(services.aws, services.clock)
-        self.locks: WeakValueDictionary[KeyRef, asyncio.Lock] = WeakValueDictionary()
+        self.writer = KeyWriter(services.aws)
+        self.memory = Memory(services.store, services.knowledge, services.clock, services.metrics)
+        self.wishes = Wishes(self.keys, self.memory, services.clock, options.unknown)
+        self.leases = KeyLeases(services.store, self.memory.failed)
 
     async def serve(self) -> None:
         return
@@ -83,21 +95,28 @@ class RestoreKey:
             return Action(
                 self.name, Outcome.REFUSED, "the event does not say which key it is about"
             )
-        async with self.working_on(key):
+        async with self.leases.working_on(key):
             if decision.verdict is Verdict.ACCEPT:
                 return await self.accept(decision, key)
             return await self.undo(decision, key)
 
+    # -- undo
+
     async def undo(self, decision: Decision, key: KeyRef) -> Action:
-        """Put the key back into the state that was right before the event."""
-        await self.remember_damage(key, decision.finding)
-        known = await self.known(key)
+        """Put back what the event is about as it was before."""
         finding = decision.finding
-        wanted = prior_state(known, finding.event_time, finding.caused)
+        known = await self.memory.damaged(key, touched_by(finding), finding.event_time)
+        wanted, because = await self.wishes.of(key, finding, known)
+        if not wanted:
+            return self.over(Outcome.REFUSED, because)
         live = await self.look(decision, key, wanted)
-        if plan(live, wanted).nothing_to_do:
-            return self.over(Outcome.ALREADY, as_it_should_be(live, known))
+        if plan(live, wanted, self.limits(decision)).nothing_to_do:
+            if because:
+                return self.over(Outcome.REFUSED, because)
+            return self.over(Outcome.ALREADY, as_it_should_be(live, wanted, known))
         return await self.restore(decision, live, wanted)
+
+    # -- accept
 
     async def accept(self, decision: Decision, key: KeyRef) -> Action:
         """Move the baseline, once the live key or CloudTrail's history confirms the change.
@@ -108,8 +127,9 @@ class RestoreKey:
         """
         finding = decision.finding
         approved = decision.reason in APPROVED
-        live = await self.keys.read(key)
-        shown = live.state is finding.caused
+        changes = touched_by(finding)
+        live, _ = await self.keys.read_parts(await self.keys.read(key), by_aspect(changes))
+        shown = bool(changes) and shows(live, changes)
         if not (shown and not approved) and not await self.confirmed(finding):
             if approved:
                 self.log.warning("approved change not confirmed", key=key.arn)
@@ -118,90 +138,105 @@ class RestoreKey:
                 Outcome.UNCONFIRMED,
                 f"the key is {live.state}, and CloudTrail's history does not have the event",
             )
-        if decision.approval is not None and not await self.use(decision.approval, finding):
+        if decision.approval is not None and not await self.memory.use(decision.approval, finding):
             undone = await self.undo(decision, key)
             return replace(undone, detail=f"its approval was spent for another; {undone.detail}")
-        if finding.caused is None:
-            return self.over(Outcome.ALREADY, "the change leaves the key's state as it is")
-        known = await self.known(key)
+        if not changes:
+            return self.over(
+                Outcome.ALREADY, f"the change leaves the key's {finding.aspect} as it is"
+            )
+        if shown:
+            changes = exact(live, changes)
+        elsewhere = finding.record_key
+        if elsewhere is not None and elsewhere != key:
+            # An alias that now belongs to another key.
+            as_of = min(finding.event_time, self.clock.now())
+            await self.memory.advance(elsewhere, finding.changes, as_of, tie=shown)
+        return await self.move(decision, live, changes, shown=shown)
+
+    async def move(
+        self, decision: Decision, live: KeySnapshot, changes: Changes, *, shown: bool
+    ) -> Action:
+        """Make these values the right ones, unless later ones stand."""
+        finding, key = decision.finding, live.key
+        known = await self.memory.known(key)
         # Never from the future: nothing could follow on it.
         as_of = min(finding.event_time, self.clock.now())
-        new = Baseline(key, finding.caused, as_of, Origin.ACCEPTED)
+        registers = known.registers if known else {}
+        there = [registers.get(name) for name in resolved(known or Baseline(key), changes)]
         # It stands already if this very change was accepted before and the repair did not succeed.
-        stands = known is not None and (known.state, known.as_of) == (new.state, new.as_of)
-        if not stands and not await self.advance(new, tie=shown):
+        stands = all(
+            one is not None and (one.value, one.as_of) == (value, as_of)
+            for one, value in zip(there, changes.values(), strict=False)
+        )
+        moved = not stands and await self.memory.advance(key, changes, as_of, tie=shown)
+        if known is None or known.aspects != frozenset(Aspect):
+            whole, _ = await self.keys.read_whole(live)
+            await self.memory.sighted(whole)
+        if not stands and not moved:
             return self.over(Outcome.ALREADY, "a later accepted change stands")
-        damaged_since = known is not None and known.damaged_at >= finding.event_time
-        if damaged_since and not approved and not plan(live, finding.caused).nothing_to_do:
-            return await self.restore(decision, live, finding.caused)
-        return self.over(Outcome.DONE, f"{finding.caused} is now the state that is right")
+        damaged_since = any(one and one.damaged_at >= finding.event_time for one in there)
+        approved = decision.reason in APPROVED
+        if damaged_since and not approved and not plan(live, changes).nothing_to_do:
+            return await self.restore(decision, live, changes)
+        what = finding.caused if finding.aspect is Aspect.STATE else f"its {finding.aspect} as it"
+        return self.over(Outcome.DONE, f"{what} is now the state that is right")
 
-    async def restore(self, decision: Decision, live: KeySnapshot, wanted: KeyState) -> Action:
-        """Carry out the plan, and plan again until the key is read back in the wanted state."""
-        sent: list[str] = []
+    # -- the repair
+
+    async def restore(self, decision: Decision, live: KeySnapshot, wanted: Changes) -> Action:
+        limits = self.limits(decision)
+        if decision.dry_run:
+            left = plan(live, wanted, limits)
+            if left.steps:
+                calls = ", ".join(call.value for call in left.calls)
+                return self.over(Outcome.WOULD, f"would call {calls}")
+        work = Work(
+            self.keys,
+            self.writer,
+            self.clock,
+            wanted=wanted,
+            limits=limits,
+            settle_seconds=self.options.settle_seconds,
+        )
+        started = self.clock.now()
+        if plan(live, wanted, limits).steps:
+            self.metrics.detect_to_act.observe(max(0.0, started - decision.received_at))
         try:
-            return await self.work(decision, live, wanted, sent)
-        except (WorthRetrying, NotWorthRetrying) as error:
-            if not sent:
-                raise
-            # Half a repair is better than none, and people have to know which half.
-            text = f"{error}, after {', '.join(sent)} succeeded"
-            raise type(error)(text, code=error.code) from error
+            live, left = await work.carry_out(live)
+        except Denied as error:
+            raise self.with_helpers(error, decision.finding) from error
+        for call in work.sent:
+            self.metrics.repair_calls.labels(call).inc()
+        if left.impossible:
+            return self.over(Outcome.REFUSED, "; ".join(left.impossible), work.sent)
+        if not work.sent:
+            return self.over(Outcome.ALREADY, f"somebody else made the key {live.state}")
+        self.measure(decision, started)
+        await self.memory.renew(live)
+        return self.over(
+            Outcome.DONE, f"{', '.join(work.sent)}; verified {in_words(live, wanted)}", work.sent
+        )
 
-    async def work(
-        self, decision: Decision, live: KeySnapshot, wanted: KeyState, sent: list[str]
-    ) -> Action:
-        key = live.key
-        started = 0.0
-        for number in range(ROUNDS):
-            steps = plan(live, wanted)
-            if steps.impossible:
-                return self.over(Outcome.REFUSED, steps.impossible, sent)
-            if steps.wait:
-                raise WorthRetrying(steps.wait)
-            if steps.nothing_to_do and not sent:
-                return self.over(Outcome.ALREADY, f"somebody else made the key {live.state}")
-            if steps.nothing_to_do:
-                self.measure(decision, started)
-                return self.over(Outcome.DONE, f"{', '.join(sent)}; verified {live.state}", sent)
-            if decision.dry_run:
-                calls = [call.value for call in steps.calls]
-                return self.over(Outcome.WOULD, f"would call {', '.join(calls)}")
-            if not started:
-                started = self.clock.now()
-                self.metrics.detect_to_act.observe(max(0.0, started - decision.received_at))
-            if await self.send(steps.calls, key, sent):
-                live = await self.keys.read_until(key, wanted, self.options.settle_seconds)
-            else:
-                await asyncio.sleep(0.1 * 2**number)
-                live = await self.keys.read(key)
-        raise WorthRetrying(f"the key is still {live.state}")
+    def limits(self, decision: Decision) -> Limits:
+        return Limits()
 
-    async def send(self, calls: tuple[Call, ...], key: KeyRef, sent: list[str]) -> bool:
-        """Send the calls, noting each in `sent`; False if the key was in another state.
+    def with_helpers(self, error: Denied, finding: Finding) -> Denied:
+        """What a policy took from us: who can still put it back."""
+        if finding.aspect is not Aspect.POLICY or finding.key is None:
+            return error
+        names = who_can_help(finding.changes.get(POLICY), finding.key.arn)
+        return Denied(f"{error}; {names}", code=error.code)
 
-        Then somebody was faster, or our reading or KMS itself was behind.
-        """
-        for call in calls:
-            try:
-                await self.keys.send(call, key)
-            except NotWorthRetrying as error:
-                if error.code != INVALID_STATE:
-                    raise
-                self.log.info("key is not in the expected state", key=key.arn, call=call.value)
-                return False
-            sent.append(call.value)
-        return True
-
-    async def look(self, decision: Decision, key: KeyRef, wanted: KeyState) -> KeySnapshot:
+    async def look(self, decision: Decision, key: KeyRef, wanted: Changes) -> KeySnapshot:
         """Read the key; while the event is young, believe it well, or gone, only if it stays so.
 
         Right after a change KMS may show the old state, and right after its creation no key at all
-        (aws-facts 3.7).
+        (aws-facts 3.7). Raises `Denied` where the part that counts cannot be read.
         """
         # No event is younger than its message, whatever a forged one or a wrong clock says.
         happened_at = min(decision.finding.event_time, decision.received_at)
-        live = await self.keys.read(key)
+        live = await self.look_once(decision.finding, key, wanted)
         if live.state is KeyState.GONE is decision.finding.caused:
             return live
         pause = 0.25
@@ -211,9 +246,19 @@ class RestoreKey:
                 break
             await asyncio.sleep(min(pause, doubt))
             pause *= 2
-            live = await self.keys.read(key)
+            live = await self.look_once(decision.finding, key, wanted)
         if live.state is KeyState.GONE and self.clock.now() - happened_at < GONE_FOR_GOOD:
             raise WorthRetrying("KMS does not know the key; if it is new, it soon will")
+        return live
+
+    async def look_once(self, finding: Finding, key: KeyRef, wanted: Changes) -> KeySnapshot:
+        live = await self.keys.read(key)
+        if live.state is KeyState.GONE:
+            return live
+        live, problems = await self.keys.read_parts(live, by_aspect(wanted))
+        if problems:
+            text = "; ".join(problems.values())
+            raise self.with_helpers(Denied(text), finding)
         return live
 
     async def confirmed(self, finding: Finding) -> bool:
@@ -233,71 +278,20 @@ class RestoreKey:
     def over(self, outcome: Outcome, detail: str, calls: list[str] | None = None) -> Action:
         return Action(self.name, outcome, detail, tuple(calls or ()), self.clock.now())
 
-    # -- the store; a repair goes on without it
 
-    async def known(self, key: KeyRef) -> Baseline | None:
-        try:
-            return await self.store.baseline(key)
-        except StoreError as error:
-            self.store_failed("baseline", error)
-            return None
-
-    async def advance(self, baseline: Baseline, *, tie: bool) -> bool:
-        try:
-            return await self.store.advance(baseline, tie=tie)
-        except StoreError as error:
-            self.store_failed("advance", error)
-            raise WorthRetrying(f"the store cannot be written: {error}") from error
-
-    async def use(self, approval: Approval, finding: Finding) -> bool:
-        """Spend the approval; False if it is spent for another change."""
-        try:
-            return await self.store.use(approval.id, finding.event_id, self.clock.now())
-        except StoreError as error:
-            self.store_failed("use", error)
-            raise WorthRetrying(f"the store cannot be written: {error}") from error
-
-    async def remember_damage(self, key: KeyRef, finding: Finding) -> None:
-        try:
-            await self.store.note_damage(key, finding.event_time)
-        except StoreError as error:
-            self.store_failed("note_damage", error)
-
-    def store_failed(self, call: str, error: StoreError) -> None:
-        self.metrics.store_errors.labels(call).inc()
-        self.log.error("store cannot be used", call=call, error=str(error))
-
-    @asynccontextmanager
-    async def working_on(self, key: KeyRef) -> AsyncIterator[None]:
-        """One task at a time for one key: in this process by a lock, across replicas by a lease."""
-        owner = uuid4().hex
-        # Kept alive by whoever works or waits, and forgotten with the last of them.
-        lock = self.locks.setdefault(key, asyncio.Lock())
-        async with lock:
-            leased = True
-            try:
-                grant = await self.store.claim(key_lease(key), owner=owner, seconds=LEASE_SECONDS)
-            except StoreError as error:
-                self.store_failed("claim", error)
-                leased = False
-            else:
-                if grant.claim is not Claim.GRANTED:
-                    raise WorthRetrying("another replica is working on the key")
-            try:
-                yield
-            finally:
-                if leased:
-                    await self.give_back(key, owner)
-
-    async def give_back(self, key: KeyRef, owner: str) -> None:
-        try:
-            await self.store.release(key_lease(key), owner=owner)
-        except StoreError as error:
-            self.store_failed("release", error)
+def in_words(live: KeySnapshot, wanted: Changes) -> str:
+    """What was read back, such as `Enabled` or `its tags`."""
+    parts = sorted(by_aspect(wanted) - {Aspect.STATE})
+    found = [str(live.state)] if STATE in wanted else []
+    return " and ".join(found + [f"its {one}" for one in parts])
 
 
-def as_it_should_be(live: KeySnapshot, known: Baseline | None) -> str:
+def as_it_should_be(live: KeySnapshot, wanted: Changes, known: Baseline | None) -> str:
     """Why nothing was written, in words that say where the knowledge comes from."""
-    if known is not None and known.origin is Origin.SEEN and live.state is not KeyState.ENABLED:
+    if STATE not in wanted:
+        return f"the key's {in_words(live, wanted)[4:]} is as it should be; nothing was written"
+    register = known.registers.get(STATE) if known else None
+    seen = register is not None and register.origin is Origin.SEEN
+    if seen and live.state is not KeyState.ENABLED:
         return f"the key is {live.state}, as it was when first seen; nothing was written"
     return f"the key is {live.state}, as it should be; nothing was written"

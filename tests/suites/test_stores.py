@@ -17,12 +17,13 @@ from msgspec.structs import replace
 
 from monitor.action_log import LogEntry, following
 from monitor.approval import Approval, Use
-from monitor.baseline import POLICY, STATE, Baseline, Origin, Register
+from monitor.baseline import Baseline, Origin, Register
 from monitor.decision import Action, Outcome, Stage
 from monitor.finding import Aspect, Severity
 from monitor.incident import Incident, Noted
 from monitor.key import KeyRef, KeyState
 from monitor.ledger import Claim, Store, StoreError
+from monitor.register import POLICY, STATE
 from monitor.stores.approval_table import APPROVAL_TABLE
 from monitor.stores.baseline_table import BASELINE_TABLE
 from monitor.stores.incident_table import INCIDENT_TABLE

@@ -6,7 +6,9 @@ In scope: `monitor.incidents` over `MemoryStore`. Replaced: KMS, by a key whose 
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from monitor.baseline import Origin, Register
 from monitor.decision import Action, Decision, Outcome, Reason, Stage, Verdict
 from monitor.detector import NoOptions
 from monitor.detectors.key_right_again import KeyRightAgain
@@ -17,11 +19,22 @@ from monitor.incident import Incident
 from monitor.incidents import GRACE, Incidents
 from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.knowledge import Knowledge
-from monitor.ledger import Baseline, Origin, StoreError
+from monitor.ledger import StoreError
 from monitor.metrics import Metrics
 from monitor.stores.memory import MemoryStore
 from monitor.testing.fakes import HandClock
-from tests.samples import ACCOUNT, BOB, EPOCH, KEY, KEY_ID, REGION, decision, finding, snapshot
+from tests.samples import (
+    ACCOUNT,
+    BOB,
+    EPOCH,
+    KEY,
+    KEY_ID,
+    REGION,
+    baseline,
+    decision,
+    finding,
+    snapshot,
+)
 
 S = KeyState
 DAY = 86400.0
@@ -42,7 +55,9 @@ class Keys:
         assert key == KEY
         return self.live
 
-    async def read_whole(self, live: KeySnapshot) -> tuple[KeySnapshot, dict[str, str]]:
+    async def read_parts(
+        self, live: KeySnapshot, aspects: object
+    ) -> tuple[KeySnapshot, dict[str, str]]:
         return live, {}
 
 
@@ -54,6 +69,14 @@ class World:
         keys: Any = self.keys
         self.incidents = Incidents(self.store, keys, self.knowledge, self.clock, self.metrics)
         self.incidents.tell = self.take
+
+    def knows(self, state: KeyState, **values: Any) -> None:
+        """How the key should be, and that its parts were damaged just now."""
+        known = baseline(state, EPOCH - DAY)
+        parts = {
+            name: Register(value, EPOCH - DAY, Origin.SEEN, EPOCH) for name, value in values.items()
+        }
+        self.store.right[KEY] = replace(known, registers=known.registers | parts)
 
     def take(self, event: Event) -> bool:
         self.told.append(event)
@@ -115,7 +138,7 @@ async def test_what_we_put_back_at_once_is_not_looked_at_twice(world: World) -> 
 
 
 async def test_right_is_what_the_baseline_says(world: World) -> None:
-    await world.store.advance(Baseline(KEY, S.DISABLED, EPOCH - DAY, Origin.SEEN))
+    world.knows(S.DISABLED)
     world.keys.live = snapshot(S.PENDING_DELETION, deletion_date=EPOCH + 7 * DAY)
     await world.note(disabled(event_name="ScheduleKeyDeletion", caused=S.PENDING_DELETION))
     world.keys.live = snapshot(S.DISABLED)
@@ -275,7 +298,10 @@ async def test_what_was_learned_from_the_damaged_key_proves_nothing(world: World
     world.keys.live = snapshot(S.ENABLED, policy="{}")
     (one,) = await world.store.incidents()
     for learned_at, left in ((EPOCH + 99, {Aspect.POLICY}), (EPOCH - 99, set())):
-        world.knowledge.learn(snapshot(S.ENABLED, policy="{}", as_of=learned_at))
+        world.knows(S.ENABLED)
+        known = world.store.right[KEY]
+        policy = Register("{}", learned_at, Origin.SEEN)
+        world.store.right[KEY] = replace(known, registers={**known.registers, "policy": policy})
         seen = await world.incidents.look(one)
         assert seen is not None
         assert seen.left == left

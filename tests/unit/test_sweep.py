@@ -21,15 +21,15 @@ from msgspec.structs import replace
 
 from monitor.approval import Use
 from monitor.aws import Aws
+from monitor.baseline import Origin, Register
 from monitor.event import Event
 from monitor.key import Grant, KeyRef, KeyState
 from monitor.knowledge import Knowledge
-from monitor.ledger import Baseline, Origin
 from monitor.loops.sweep import FOUND, HISTORY_SECONDS, PEEK_SECONDS, WORSE, Pace, Sweep, countdown
 from monitor.metrics import Metrics
 from monitor.repair.live import MOST_GRANTS, LiveKeys
 from monitor.stores.memory import MemoryStore
-from tests.samples import ACCOUNT, EPOCH, KEY, REGION, LoopClock, approval, snapshot
+from tests.samples import ACCOUNT, EPOCH, KEY, REGION, LoopClock, approval, baseline, snapshot
 
 pytestmark = pytest.mark.looptime
 START = EPOCH + 3
@@ -134,7 +134,7 @@ class World(Aws):
         return is_new
 
     def knows(self, key: KeyRef, state: KeyState) -> None:
-        self.store.baselines[key] = Baseline(key, state, EPOCH - 7200, Origin.ACCEPTED)
+        self.store.right[key] = baseline(state, EPOCH - 7200, key=key)
 
     @property
     def requests(self) -> list[dict[str, Any]]:
@@ -175,8 +175,8 @@ async def test_the_first_look_teaches_how_keys_should_be() -> None:
     one, other = world.script.put("one"), world.script.put("other", "Disabled")
     world.script.put("aws", KeyManager="AWS")
     assert await world.sweep.look() == 2
-    assert world.store.baselines[one].state is KeyState.ENABLED
-    assert world.store.baselines[other].state is KeyState.DISABLED
+    assert world.store.right[one].state is KeyState.ENABLED
+    assert world.store.right[other].state is KeyState.DISABLED
     assert {key.key_id for key in world.knowledge.keys} == {"one", "other"}
     assert world.told == {}
     assert world.sample("known_keys") == 2
@@ -187,10 +187,11 @@ async def test_the_first_look_teaches_how_keys_should_be() -> None:
 async def test_what_is_known_about_a_key_stays() -> None:
     world = World()
     key = world.script.put("one")
-    world.knowledge.learn(snapshot(KeyState.ENABLED, key=key, description="as it should be"))
+    known = baseline(KeyState.ENABLED, EPOCH - 7200, key=key)
+    described = Register("as it should be", EPOCH - 7200, Origin.SEEN)
+    world.store.right[key] = replace(known, registers={**known.registers, "description": described})
     await world.sweep.look()
     assert world.knowledge.keys[key].description == "as it should be"
-    assert world.sweep.unread.empty()
 
 
 @pytest.mark.parametrize(
@@ -411,7 +412,7 @@ async def test_new_keys_are_read_as_a_whole_without_haste() -> None:
         world.script.put(f"key-{number}")
     world.script.grants = [{"GrantId": "b", "Operations": ["Encrypt", "Decrypt"]}, {"GrantId": "a"}]
     await world.sweep.look()
-    reading = asyncio.create_task(world.sweep.read_the_rest())
+    reading = asyncio.create_task(world.sweep.drift.run())
     await asyncio.sleep(2.1)
     assert world.script.asked["get_key_policy"] == 5
     await asyncio.sleep(10)
@@ -429,11 +430,11 @@ async def test_whoever_learned_better_in_the_meantime_knows_better() -> None:
     world = World()
     key = world.script.put("one")
     await world.sweep.look()
-    better = snapshot(KeyState.ENABLED, key=key, policy="{}", as_of=START + 1)
-    world.knowledge.learn(better)
-    reading = asyncio.create_task(world.sweep.read_the_rest())
+    policy = {"policy": "{}"}
+    assert await world.sweep.baselines.accept(key, policy, START + 1)
+    reading = asyncio.create_task(world.sweep.drift.run())
     await asyncio.sleep(5)
-    assert world.knowledge.keys[key] == better
+    assert world.knowledge.keys[key].policy == "{}"
     reading.cancel()
 
 

@@ -1,0 +1,157 @@
+"""Whether all of a key but its state is as it should be: policy, rotation, aliases, tags, grants.
+
+Every look at a key is followed, without haste, by a look at all the rest of it. What was never read
+before is taken over into the baseline. What is other than the baseline for longer than a message takes
+is looked up in CloudTrail's event history: the events that explain it are judged as if they had come
+by themselves, so that a change that nobody minds is accepted and damage undone. What stays unexplained
+becomes an event of our own.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from monitor.baseline import Baseline
+from monitor.baselines import Baselines
+from monitor.changes import SEEN_OTHERWISE, changes_of
+from monitor.clock import Clock
+from monitor.errors import MonitorError
+from monitor.event import Event
+from monitor.finding import Aspect
+from monitor.key import KeyRef, KeySnapshot, KeyState
+from monitor.ledger import StoreError
+from monitor.own_event import own_event
+from monitor.register import GRANT, aspect_of
+from monitor.repair.difference import differences
+from monitor.repair.live import LiveKeys
+
+LOOKED_UP, TOLD = "looked up", "told"
+
+
+class Drift:
+    """The keys of one place. `run` lives long; `read_later` is called for every look."""
+
+    def __init__(
+        self,
+        keys: LiveKeys,
+        baselines: Baselines,
+        clock: Clock,
+        *,
+        tell: Callable[[Event], bool],
+        grace: float,
+        pause: float,
+        judge: bool,
+    ) -> None:
+        """`grace`: seconds that a message may take. `pause`: between two keys.
+
+        `judge`: whether changes that nobody minds reach the baseline (the detector `key_changed`
+        runs). Without it every wanted change would look as if it came from nowhere.
+        """
+        self.keys = keys
+        self.baselines = baselines
+        self.clock = clock
+        self.tell = tell
+        self.grace = grace
+        self.pause = pause
+        self.judge = judge
+        self.unread: asyncio.Queue[KeySnapshot] = asyncio.Queue()
+        self.waiting: set[KeyRef] = set()
+        self.since: dict[KeyRef, tuple[float, str]] = {}
+        """Keys that are other than they should be: since when, and what was done about it."""
+        self.reported: set[str] = set()
+        self.log = structlog.get_logger("sweep")
+
+    def read_later(self, live: KeySnapshot) -> None:
+        if live.key not in self.waiting:
+            self.waiting.add(live.key)
+            self.unread.put_nowait(live)
+
+    async def run(self) -> None:
+        """Read the rest of one key after the other; for ever."""
+        while True:
+            live = await self.unread.get()
+            self.waiting.discard(live.key)
+            try:
+                await self.read(live)
+            except (MonitorError, StoreError) as error:
+                self.report("rest of a key", key=live.key.arn, problem=str(error))
+            await asyncio.sleep(self.pause)
+
+    async def read(self, live: KeySnapshot) -> None:
+        whole, problems = await self.keys.read_whole(live)
+        for call, problem in problems.items():
+            self.report(call, call=call, key=live.key.arn, problem=problem)
+        known = await self.baselines.sighted(whole)
+        if known is not None:
+            await self.baselines.renew(whole)
+            await self.consider(whole, known)
+
+    async def consider(self, live: KeySnapshot, known: Baseline) -> None:
+        key, now = live.key, self.clock.now()
+        found = otherwise(live, known)
+        if not found or not self.judge:
+            self.since.pop(key, None)
+            return
+        since, done = self.since.setdefault(key, (now, ""))
+        if now - since < self.grace or done == TOLD:
+            return
+        if done != LOOKED_UP:
+            # From here the events that explain it have as long again as a message.
+            self.since[key] = (now, LOOKED_UP)
+            if await self.look_up(live, known, set(found)):
+                return
+        self.since[key] = (now, TOLD)
+        changes = {name: does for name, (_, does) in found.items()}
+        about = {"keyId": key.arn, "changes": changes, "seenSince": since}
+        same = (key.arn, sorted((name, repr(does)) for name, does in changes.items()), int(since))
+        self.tell(own_event(SEEN_OTHERWISE, (key.account, key.region), now, about, same=same))
+
+    async def look_up(self, live: KeySnapshot, known: Baseline, names: set[str]) -> bool:
+        """Have the events judged that the history knows of these parts; whether there are any."""
+        oldest = min(
+            (known.registers[one].as_of for one in names if one in known.registers), default=0.0
+        )
+        try:
+            events = await self.keys.history_of(live.key, self.clock.now(), since=oldest)
+        except MonitorError as error:
+            self.report("event history", key=live.key.arn, problem=str(error))
+            return False
+        aspects = {aspect_of(name) for name in names}
+        explaining = [
+            event for event in events if {aspect_of(one) for one in changes_of(event)} & aspects
+        ]
+        for event in sorted(explaining, key=lambda one: one.time):
+            self.log.warning(
+                "change was missed by the stream", key=live.key.arn, call=event.event_name
+            )
+            self.tell(event)
+        return bool(explaining)
+
+    def report(self, what: str, **about: str) -> None:
+        """Say once what cannot be read; every look would say it again."""
+        if what not in self.reported:
+            self.reported.add(what)
+            self.log.error("part of the keys cannot be read", **about)
+
+
+def otherwise(live: KeySnapshot, known: Baseline) -> dict[str, tuple[Any, Any]]:
+    """What is other than the baseline says, but for the state, and for what AWS's services make.
+
+    Their grants come and go all day, and are told of by messages if anybody takes them away.
+    """
+    if live.state in {KeyState.GONE, KeyState.CREATING, KeyState.UPDATING}:
+        return {}
+    return {
+        name: (should, does)
+        for name, (should, does) in differences(live, known).items()
+        if aspect_of(name) is not Aspect.STATE
+        and not (name.startswith(GRANT) and of_a_service(should or does))
+    }
+
+
+def of_a_service(grant: dict[str, Any]) -> bool:
+    """Whether a service retires the grant when it is done: EC2's, RDS's."""
+    retiring = str(grant.get("retiring", ""))
+    return retiring.endswith(".amazonaws.com") or ":role/aws-service-role/" in retiring
