@@ -114,7 +114,7 @@ async def look(settings: Settings, work: Callable[[Sweep], Any]) -> Knowledge:
         aws = await stack.enter_async_context(make_aws(settings, metrics))
         sweep = Sweep((ACCOUNT, REGION), aws, MemoryStore(clock), clock, metrics)
         await sweep.look()
-        reading = asyncio.create_task(sweep.read_the_rest())
+        reading = asyncio.create_task(sweep.drift.run())
         try:
             await until(lambda: work(sweep))
         finally:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from monitor.baseline import damaged, sighted
 from monitor.decision import Action, Decision, Outcome, Reason, Stage, Verdict
 from monitor.finding import Actor, Aspect, Kind, Severity
 from monitor.incident import (
@@ -518,7 +519,7 @@ def test_disable_then_schedule_is_one_incident_however_it_comes(order: list[int]
     ],
 )
 def test_the_state(live: KeyState, wanted: KeyState, *, wrong: bool) -> None:
-    seen = compare({STATE}, snapshot(live), wanted, None)
+    seen = compare({STATE}, snapshot(live), wanted, None, 0.0)
     assert (STATE in seen.wrong, seen.unknown) == (wrong, frozenset())
     assert seen.words == f"the key is {live}"
 
@@ -532,6 +533,7 @@ BEFORE: KeySnapshot = snapshot(
     grants=(Grant("1", "arn:aws:iam::111122223333:role/app", operations=("Decrypt",)),),
     description="payments",
 )
+KNOWN = sighted(None, BEFORE)
 
 
 @pytest.mark.parametrize(
@@ -547,18 +549,32 @@ BEFORE: KeySnapshot = snapshot(
     ],
 )
 def test_everything_else(aspect: Aspect, change: Any) -> None:
-    assert compare({aspect}, BEFORE, S.ENABLED, BEFORE).left == frozenset()
-    assert compare({aspect}, replace(BEFORE, **change), S.ENABLED, BEFORE).wrong == {aspect}
-    assert compare({aspect}, BEFORE, S.ENABLED, None).unknown == {aspect}
+    changed = replace(BEFORE, **change)
+    assert compare({aspect}, BEFORE, S.ENABLED, KNOWN, EPOCH).left == frozenset()
+    assert compare({aspect}, changed, S.ENABLED, KNOWN, EPOCH).wrong == {aspect}
+    assert compare({aspect}, BEFORE, S.ENABLED, None, EPOCH).unknown == {aspect}
+    if aspect is not Aspect.REPLICATION:  # of which the key had nothing
+        late = compare({aspect}, BEFORE, S.ENABLED, KNOWN, EPOCH - 1)
+        assert late.unknown == {aspect}, "first seen only after it was damaged"
+
+
+def test_of_what_was_damaged_only_that_counts() -> None:
+    tagged = replace(BEFORE, tags={"tier": "0", "other": "x"})
+    hurt = damaged(KNOWN, {"tag/tier": "9"}, EPOCH + 1)
+    assert compare({Aspect.TAGS}, tagged, S.ENABLED, KNOWN, EPOCH).wrong == {Aspect.TAGS}
+    assert compare({Aspect.TAGS}, tagged, S.ENABLED, hurt, EPOCH).left == frozenset()
+    tagged = replace(BEFORE, tags={"tier": "9"})
+    assert compare({Aspect.TAGS}, tagged, S.ENABLED, hurt, EPOCH).wrong == {Aspect.TAGS}
 
 
 def test_what_was_not_read_is_not_known() -> None:
     unread = snapshot(S.ENABLED)
     for aspect in (Aspect.POLICY, Aspect.GRANTS, Aspect.TAGS):
-        assert compare({aspect}, unread, S.ENABLED, BEFORE).unknown == {aspect}
-        assert compare({aspect}, BEFORE, S.ENABLED, unread).unknown == {aspect}
+        assert compare({aspect}, unread, S.ENABLED, KNOWN, EPOCH).unknown == {aspect}
+        little = sighted(None, unread)
+        assert compare({aspect}, BEFORE, S.ENABLED, little, EPOCH).unknown == {aspect}
 
 
 def test_a_grant_made_anew_is_the_same_under_another_id() -> None:
     anew = replace(BEFORE, grants=tuple(replace(one, grant_id="2") for one in BEFORE.grants or ()))
-    assert compare({Aspect.GRANTS}, anew, S.ENABLED, BEFORE).left == frozenset()
+    assert compare({Aspect.GRANTS}, anew, S.ENABLED, KNOWN, EPOCH).left == frozenset()
