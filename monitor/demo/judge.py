@@ -67,7 +67,7 @@ class Result(msgspec.Struct, frozen=True):
             words = which if self.key else what.removeprefix("CloudTrail ")
             return f"told as {self.severity}: {words or what}"
         if self.outcome == "done":
-            verified = re.search(r"verified (\w+)", self.detail)
+            verified = re.search(r"verified ((?:its )?\w+)", self.detail)
             return f"{', '.join(self.calls)} -> {verified[1] if verified else self.detail}"
         if self.outcome == "already":
             return f"{self.reads} read{'s' * (self.reads != 1)}, {len(self.writes)} writes: is {self.state}"
@@ -90,6 +90,8 @@ def judge(number: int, played: Played, heard: Heard | None, stage: Stage, mode: 
     failed = []
     if state != wanted:
         failed.append(wrong(attack.key, state, wanted))
+    if played.arn and not stage.kms.policy_stands(played.arn) and mode == "enforce":
+        failed.append(f"{attack.key} has another policy than before")
     if not heard:
         failed.append("no notification came from the broker")
     elif outcome != expected:

@@ -67,7 +67,7 @@ ATTACKS = (
     Attack("ScheduleKeyDeletion", "archive", "mallory", "done"),
     Attack("DisableKey", "payments", "mallory", "done", again=True),
     Attack("ScheduleKeyDeletion", "ledger", "intern", "told"),
-    Attack("PutKeyPolicy", "backups", "mallory", "told", detector="key_policy_changed"),
+    Attack("PutKeyPolicy", "backups", "mallory", "done", detector="key_policy_changed"),
     Attack("PutEventSelectors", "", "mallory", "told", detector="trail_blinded"),
     # Past the trail, which records no KMS call any more.
     Attack("DisableKey", "ledger", "mallory", "already", forged=True),

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from monitor.key import canonical
 from monitor.simulator.kms import Kms
 from monitor.simulator.words import Caller, Refusal, Reply
 
@@ -25,6 +26,8 @@ class Noted(msgspec.Struct, frozen=True):
     """Empty where KMS refused the call before it looked at a key."""
     state: str
     """The key's state after the call."""
+    policy: str
+    """The key's policy after the call."""
     reads: bool
 
 
@@ -47,7 +50,8 @@ class WatchedKms(Kms):
         reply = super().call(operation, parameters, caller=caller, account=account, region=region)
         arn = next(iter(reply.resources), "")
         state = self.state_of(arn) if arn else ""
-        self._note(caller, operation, arn, state, reads=reply.read_only)
+        policy = self.policy(arn) if arn else ""
+        self._note(caller, operation, arn, state, policy, reads=reply.read_only)
         return reply
 
     def authorization_error(
@@ -63,12 +67,14 @@ class WatchedKms(Kms):
         refusal = super().authorization_error(
             operation, parameters, caller=caller, account=account, region=region, why=why
         )
-        self._note(caller, operation, "", "", reads=refusal.read_only)
+        self._note(caller, operation, "", "", "", reads=refusal.read_only)
         return refusal
 
-    def _note(self, caller: Caller, operation: str, arn: str, state: str, *, reads: bool) -> None:
+    def _note(
+        self, caller: Caller, operation: str, arn: str, state: str, policy: str, *, reads: bool
+    ) -> None:
         at = time.perf_counter()
-        self.noted.append(Noted(at, caller.user, operation, arn, state, reads))
+        self.noted.append(Noted(at, caller.user, operation, arn, state, policy, reads))
 
     def last(self, who: str, operation: str) -> Noted:
         """The latest call of that name by `who`. Raises LookupError if there was none."""
@@ -82,15 +88,31 @@ class WatchedKms(Kms):
         return [one for one in self.noted if (one.who, one.arn) == (who, arn) and one.at >= since]
 
     def unsafe_seconds(self, arn: str, since: float, wanted: str) -> float | None:
-        """How long the key was not as wanted, from `since` on; None if it still is not."""
-        if self.state_of(arn) != wanted:
+        """How long the key was not as wanted, from `since` on; None if it still is not.
+
+        Its policy should be the one that it was made with.
+        """
+        if self.state_of(arn) != wanted or not self.policy_stands(arn):
             return None
-        states = [(one.at, one.state) for one in self.noted if one.arn == arn and one.at >= since]
+        noted = [one for one in self.noted if one.arn == arn]
         bad_since, total = None, 0.0
-        for at, state in states:
-            if state != wanted and bad_since is None:
-                bad_since = at
-            elif state == wanted and bad_since is not None:
-                total += at - bad_since
+        for one in noted:
+            right = (one.state, one.policy) == (wanted, noted[0].policy)
+            if one.at < since:
+                continue
+            if not right and bad_since is None:
+                bad_since = one.at
+            elif right and bad_since is not None:
+                total += one.at - bad_since
                 bad_since = None
         return total
+
+    def policy_stands(self, arn: str) -> bool:
+        """Whether the key has the policy that it was made with."""
+        first = next((one.policy for one in self.noted if one.arn == arn), "")
+        return self.policy(arn) == first
+
+    def policy(self, arn: str) -> str:
+        """As canonical JSON: whoever puts a policy back writes it in a form of its own."""
+        text = self.policy_of(arn)
+        return canonical(msgspec.json.decode(text)) if text else ""

@@ -175,7 +175,7 @@ async def test_what_differs_from_the_approval_is_undone(
         assert decisions(app, "approved_change") == 0
 
 
-async def test_an_approved_deletion_and_a_change_that_nobody_here_repairs(
+async def test_an_approved_deletion_and_an_approved_change_of_an_alias(
     simulator: Simulator, people: Callable[[str], Person], sqs: Any, tmp_path: Path
 ) -> None:
     admin = people("admin")
@@ -192,7 +192,7 @@ async def test_an_approved_deletion_and_a_change_that_nobody_here_repairs(
         assert (await approve(tmp_path, other, action="DeleteAlias"))[0] == 0
         await admin.kms.delete_alias(AliasName=alias)
         message = await told(sqs, simulator, other)
-        assert (message["verdict"], message["reason"]) == ("tell", "approved_change")
+        assert (message["verdict"], message["reason"]) == ("accept", "approved_change")
         assert [one["state"] for one in await listed(tmp_path, "--all")] == ["used", "used"]
 
 

@@ -99,7 +99,7 @@ async def test_every_step_ends_as_it_should(tmp_path: Path) -> None:
         ("ScheduleKeyDeletion", "archive", "mallory", "done", ["CancelKeyDeletion"], "Disabled"),
         ("DisableKey", "payments", "mallory", "done", ["EnableKey"], "Enabled"),
         ("ScheduleKeyDeletion", "ledger", "intern", "told", [], "Enabled"),
-        ("PutKeyPolicy", "backups", "mallory", "told", [], "Enabled"),
+        ("PutKeyPolicy", "backups", "mallory", "done", ["PutKeyPolicy"], "Enabled"),
         ("PutEventSelectors", "", "mallory", "told", [], ""),
         ("DisableKey", "ledger", "mallory", "already", [], "Enabled"),
     ]
@@ -130,7 +130,7 @@ async def test_a_monitor_that_does_not_repair_is_found_out(tmp_path: Path) -> No
     steps, result = parsed(out)
 
     assert code == 1
-    assert [one["outcome"] for one in steps].count("would") == 4
+    assert [one["outcome"] for one in steps].count("would") == 5
     assert result["ok"] is False
     assert "payments is Disabled, should be Enabled" in result["failed"]
     assert "archive is PendingDeletion, should be Disabled" in result["failed"]

@@ -160,13 +160,14 @@ async def test_log_files_in_a_bucket_by_day(
     )
     assert code == 1, err
     assert {one["detector"] for one in findings(out)} == {
+        "key_changed",
         "key_created",
         "key_disabled",
         "key_enabled",
         "key_deletion_scheduled",
         "deletion_after_preparation",
     }
-    assert len(findings(out)) == 6
+    assert len(findings(out)) == 7
     assert all(one["source"].endswith("_a.json.gz") for one in findings(out))
     assert "duplicates left out" in err
     assert "3 files" in err
@@ -199,7 +200,7 @@ async def test_standard_input(simulator: Simulator, people: Callable[[str], Pers
     assert code == 1, err
     assert "would call" in out
     assert "by user/mallory" in out
-    assert "6 findings: 2 critical, 1 high, 1 low, 2 info" in out
+    assert "7 findings: 2 critical, 1 high, 1 low, 3 info" in out
 
 
 async def test_only_some_detectors(simulator: Simulator, people: Callable[[str], Person]) -> None:

@@ -162,7 +162,7 @@ async def test_what_is_denied_leaves_the_rest(
 
     def known(sweep: Sweep) -> bool:
         found = sweep.knowledge.key(key)
-        return found is not None and found.grants is not None and len(sweep.reported) == 2
+        return found is not None and found.grants is not None and len(sweep.drift.reported) == 2
 
     found = (await look(settings_for(simulator, tmp_path), known)).key(key)
     assert found is not None

@@ -208,6 +208,12 @@ class Kms:
         age(self._vault, self._now(), finish=False)
         return str(key.state)
 
+    def policy_of(self, arn: str) -> str:
+        """The true policy, whatever lag reads have; empty when the key does not exist."""
+        ref = KeyRef.parse(arn)
+        key = self._vault.keys.get(ref) if ref is not None else None
+        return key.policy.text if key is not None else ""
+
     def force_state(self, arn: str, state: str) -> None:
         """Put a key into a state by magic; Creating, Updating and the like stay until changed.
 
