@@ -108,7 +108,11 @@ class Baseline(msgspec.Struct, frozen=True):
             valid_to=found.get(EXPIRY),
             multi_region=primary is not None or (like is not None and like.multi_region),
             primary=replace(self.key, region=primary) if primary else None,
-            replicas=tuple(sorted(replace(self.key, region=one) for one in cut(found, REPLICA))),
+            replicas=tuple(
+                sorted(
+                    replace(self.key, region=one) for one in cut(found, REPLICA) if one != primary
+                )
+            ),
             policy=found.get(POLICY),
             rotation_days=found.get(ROTATION),
             aliases=tuple(sorted(one for one in found if one.startswith(ALIAS)))

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from monitor.finding import Aspect
-from monitor.key import Grant, KeySnapshot
+from monitor.key import Grant, KeyRef, KeySnapshot
 
 Changes = Mapping[str, Any]
 """New values by the name of a register, as one event tells of them. See `monitor.changes`."""
@@ -30,6 +30,8 @@ GRANT: Final = "grant/"
 GRANT_ID: Final = "grant-id/"
 """A change that knows of a grant its id alone: see `resolved`."""
 REPLICA: Final = "replica/"
+"""A Region that has one of the keys of a multi-Region key, be it the primary: which one that is changes
+without any key coming or going."""
 UNSURE: Final = 26 * 3600.0
 """Seconds. So wrong a moment may be that CloudTrail writes into parameters (aws-facts 2.3)."""
 
@@ -69,13 +71,18 @@ def grant_register(grant: Grant) -> tuple[str, dict[str, Any]]:
     return GRANT + digest.hexdigest()[:32], {**said, "grant_id": grant.grant_id}
 
 
+def related(live: KeySnapshot) -> tuple[KeyRef, ...]:
+    """All keys of a multi-Region key; of any other none."""
+    return (live.primary, *live.replicas) if live.primary else live.replicas
+
+
 def registers_of(live: KeySnapshot) -> tuple[dict[str, Any], frozenset[Aspect]]:
     """All that a snapshot says, by register, and the aspects that were read."""
     values: dict[str, Any] = {
         STATE: live.state.value,
         DESCRIPTION: live.description,
         EXPIRY: live.valid_to,
-        **{REPLICA + one.region: True for one in live.replicas},
+        **{REPLICA + one.region: True for one in related(live)},
     }
     if live.primary is not None:
         values[PRIMARY] = live.primary.region

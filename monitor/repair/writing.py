@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NOT_FOUND = "NotFoundException"
 ALREADY_EXISTS = "AlreadyExistsException"
+ON_THE_PRIMARY = frozenset({Call.UPDATE_PRIMARY_REGION, Call.ENABLE_KEY_ROTATION})
+"""Calls that have to be made where the primary of a multi-Region key is now (aws-facts 3.4)."""
 LOCKOUT = "MalformedPolicyDocumentException"
 """Also the answer to a policy that would not let its writer change it again (KMS developer guide,
 "Default key policy": the lockout safety check)."""
@@ -67,8 +69,8 @@ class KeyWriter:
 
     async def call(self, step: Step, live: KeySnapshot) -> None:
         key = live.key
-        if step.call is Call.UPDATE_PRIMARY_REGION and live.primary is not None:
-            key = live.primary  # the call has to be made where the primary is now
+        if step.call in ON_THE_PRIMARY and live.primary is not None:
+            key = live.primary
         client, arn, value = await self.aws.kms(key.account, key.region), key.arn, step.value
         if step.call is Call.PUT_KEY_POLICY:
             await self.put_policy(client, arn, value)
