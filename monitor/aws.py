@@ -134,6 +134,10 @@ class Aws:
         self._clients.clear()
         await self._stack.aclose()
 
+    def enter(self, entry: Entry) -> None:
+        """Know one more way in. Before its first use."""
+        self.entries[entry.account] = entry
+
     async def kms(self, account: str, region: str) -> "KMSClient":
         """KMS of one account in one Region."""
         return cast("KMSClient", await self.client("kms", region, account))

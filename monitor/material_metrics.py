@@ -1,0 +1,54 @@
+"""The metrics of imported material: see `monitor.metrics`, which holds them."""
+
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class Asked(StrEnum):
+    """What an escrow answered."""
+
+    FOUND = "found"
+    MISSING = "missing"
+    DENIED = "denied"
+    FAILED = "failed"
+
+
+class Imported(StrEnum):
+    """What became of material that an escrow had."""
+
+    DONE = "imported"
+    WRONG = "wrong"
+    """It does not fit the key, or is not what KMS had before."""
+    DENIED = "denied"
+    FAILED = "failed"
+
+
+class MaterialMetrics:
+    def __init__(self, registry: CollectorRegistry, prefix: str) -> None:
+        self.asked = Counter(
+            prefix + "escrow_answers",
+            "Answers of escrows that were asked for key material.",
+            ["escrow", "answer"],
+            registry=registry,
+        )
+        self.failing = Gauge(
+            prefix + "escrow_failing",
+            "1 if the escrow could not answer when it was last asked.",
+            ["escrow"],
+            registry=registry,
+        )
+        self.imports = Counter(
+            prefix + "material_imports",
+            "Imports of key material from an escrow.",
+            ["escrow", "outcome"],
+            registry=registry,
+        )
+
+    def born(self, escrows: list[str]) -> None:
+        for escrow in escrows:
+            self.failing.labels(escrow)
+            for answer in Asked:
+                self.asked.labels(escrow, answer.value)
+            for outcome in Imported:
+                self.imports.labels(escrow, outcome.value)
