@@ -8,6 +8,7 @@ import asyncio
 from collections import defaultdict
 from contextlib import aclosing
 
+import msgspec
 import structlog
 
 from monitor.aws import Aws
@@ -43,6 +44,15 @@ class Turns:
             raise WorthRetrying("too many keys wait for import parameters: AWS allows one in 4 s")
         self.free_at[place] = at + TURN
         await asyncio.sleep(at - now)
+
+
+class Brought(msgspec.Struct, frozen=True):
+    """One material that was imported."""
+
+    escrow: str
+    material_id: str
+    fingerprint: str
+    """See `Secret.fingerprint`."""
 
 
 class Reimport:
@@ -87,9 +97,10 @@ class Reimport:
         if until.impossible:
             raise NotWorthRetrying(until.impossible)
         wanted = await self.missing(live)
-        used = [await self.one(live, one, until) for one in wanted]
-        count = f"{len(used)} materials" if len(used) > 1 else "material"
-        return f"imported {count} from {' and '.join(dict.fromkeys(used))}, {until}"
+        brought = [await self.one(live, one, until) for one in wanted]
+        count = f"{len(brought)} materials" if len(brought) > 1 else "material"
+        used = dict.fromkeys(one.escrow for one in brought)
+        return f"imported {count} from {' and '.join(used)}, {until}"
 
     async def missing(self, live: ImportedKey) -> list[Wanted]:
         """The material that the key lacks. For all but symmetric keys there is only one."""
@@ -106,14 +117,14 @@ class Reimport:
             raise WorthRetrying("KMS does not say yet which material is missing")
         return found
 
-    async def one(self, live: ImportedKey, wanted: Wanted, until: Expiry) -> str:
-        """Import one material; the name of the escrow that had it."""
+    async def one(self, live: ImportedKey, wanted: Wanted, until: Expiry) -> Brought:
+        """Import one material from the first escrow that has the right one."""
         problems: dict[str, WorthRetrying | NotWorthRetrying] = {}
         async with aclosing(self.escrows.having(wanted, problems)) as having:
             async for name, secret in having:
-                outcome = Imported.FAILED
+                outcome, material_id = Imported.FAILED, ""
                 try:
-                    await self.put(live, secret, wanted, until)
+                    material_id = await self.put(live, secret, wanted, until)
                     outcome = Imported.DONE
                 except Denied:
                     outcome = Imported.DENIED
@@ -133,25 +144,36 @@ class Reimport:
                         escrow=name,
                         expiry=str(until),
                     )
-                    return name
+                    return Brought(name, material_id, secret.fingerprint())
         raise nothing_found(wanted, problems)
 
-    async def put(self, live: ImportedKey, secret: Secret, wanted: Wanted, until: Expiry) -> None:
-        """Ask for a token and use it; once more with another one where KMS no longer takes it."""
+    async def put(
+        self,
+        live: ImportedKey,
+        secret: Secret,
+        wanted: Wanted,
+        until: Expiry,
+        *,
+        new: bool = False,
+    ) -> str:
+        """Ask for a token and use it; once more with another one where KMS no longer takes it.
+
+        The material's id, as `Imports.send` gives it.
+        """
         wrapping = wrapping_for(live.spec)
         if fault := misfit(live.spec, secret):
             raise NotWorthRetrying(fault, code=WRONG)
-        for last in (False, True):
+        token_failed = False
+        while True:
             await self.turns.mine(wanted.key)
             parameters = await self.imports.parameters(live, wrapping)
             wrapped = wrap(secret, parameters.public_key, wrapping.algorithm)
             try:
-                await self.imports.send(parameters, wrapped, wanted, until)
+                return await self.imports.send(parameters, wrapped, wanted, until, new=new)
             except WorthRetrying as error:
-                if error.code not in SPENT or last:
+                if error.code not in SPENT or token_failed:
                     raise
-            else:
-                return
+                token_failed = True
 
 
 def nothing_found(

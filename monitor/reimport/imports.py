@@ -1,6 +1,6 @@
 """KMS's calls about imported material, one key at a time, and what its errors mean."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -74,7 +74,7 @@ class Parameters(msgspec.Struct, frozen=True):
     public_key: bytes
     """DER of a SubjectPublicKeyInfo."""
     import_token: bytes
-    valid_to: float
+    valid_to: datetime
 
     def __repr__(self) -> str:
         return f"<import parameters of {self.key}>"
@@ -86,6 +86,15 @@ class Imports:
     def __init__(self, aws: Aws, clock: Clock) -> None:
         self.aws = aws
         self.clock = clock
+
+    async def keys(self, account: str, region: str) -> list[KeyRef]:
+        """Every key of an account and Region, AWS's own included."""
+        client = await self.aws.kms(account, region)
+        found: list[KeyRef] = []
+        async with self.aws.calling("kms", "ListKeys"):
+            async for page in client.get_paginator("list_keys").paginate():
+                found += [key for one in page["Keys"] if (key := KeyRef.parse(one["KeyArn"]))]
+        return found
 
     async def look(self, key: KeyRef) -> ImportedKey:
         """The key as DescribeKey shows it now."""
@@ -125,7 +134,7 @@ class Imports:
             wrapping_key_spec=wrapping.key_spec,
             public_key=answer["PublicKey"],
             import_token=answer["ImportToken"],
-            valid_to=answer["ParametersValidTo"].timestamp(),
+            valid_to=answer["ParametersValidTo"].astimezone(UTC),
         )
 
     async def send(

@@ -261,7 +261,7 @@ def _is_management(question: Question) -> bool:
 
 
 _HIDDEN = ("SecretBinary", "SecretString")
-"""Parameters that no record shows: "CloudTrail logs never hold a secret's value" (Secrets Manager)."""
+"""Secrets Manager's values, which CloudTrail never shows."""
 
 
 def _lent_outcome(question: Question, answer: Outgoing) -> Reply | Refusal:
