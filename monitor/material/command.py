@@ -3,7 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 
 import typer
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
-    from monitor.escrow import Encoding
     from monitor.material.desk import Desk
     from monitor.material.importing import Result
     from monitor.material.verifying import Row
@@ -28,7 +27,7 @@ ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", envvar="KMS_MONITOR_CONFIG", help="The settings file.")
 ]
 EncodingOption = Annotated[
-    str, typer.Option(metavar="raw|base64|hex", help="How the material is written in the file.")
+    Literal["raw", "base64", "hex"], typer.Option(help="How the material is written in the file.")
 ]
 DEFAULT_CONFIG = Path("kms-monitor.yaml")
 
@@ -58,14 +57,13 @@ def generate(
     from monitor.material.desk import write_new  # noqa: PLC0415
     from monitor.reimport.wrapping import SPECS, new_material  # noqa: PLC0415
 
-    form = encoding_of(encoding)
     if spec not in SPECS:
         fail(f"--spec: must be one of {', '.join(SPECS)}")
     stay_private()
     with new_material(spec) as secret:
         data = secret.reveal()
-        if form != "raw":
-            text = base64.b64encode(data).decode() if form == "base64" else data.hex()
+        if encoding != "raw":
+            text = base64.b64encode(data).decode() if encoding == "base64" else data.hex()
             data = f"{text}\n".encode()
         try:
             write_new(file, data, "FILE")
@@ -133,7 +131,7 @@ def import_material(
     asked = Asked(
         key=key,
         file=file,
-        encoding=encoding_of(encoding),
+        encoding=encoding,
         expires=expires,
         parameters_out=parameters_out,
         token=token,
@@ -247,12 +245,6 @@ def show_rows(rows: "list[Row]", *, as_json: bool) -> None:
 
 
 # -- what the commands share
-
-
-def encoding_of(text: str) -> "Encoding":
-    if text == "raw" or text == "base64" or text == "hex":  # noqa: PLR1714 - so mypy follows
-        return text
-    fail("--encoding: must be raw, base64 or hex")
 
 
 def stay_private() -> None:
