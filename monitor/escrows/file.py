@@ -59,14 +59,16 @@ def read_secret(path: Path, encoding: Encoding) -> Secret | None:
         raise NotWorthRetrying(f"{path} cannot be read: {error.strerror}") from error
     except OSError as error:
         raise WorthRetrying(f"{path} cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
+    data = bytearray(LARGEST + 1)
+    try:
         if fault := weakness(os.fstat(descriptor)):
             raise NotWorthRetrying(f"{path} {fault}")
-        data = bytearray(LARGEST + 1)
-        try:
+        with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
             length = file.readinto(data)
-        except OSError as error:
-            raise WorthRetrying(f"{path} cannot be read: {error.strerror}") from error
+    except OSError as error:
+        raise WorthRetrying(f"{path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
     del data[length or 0 :]
     return decode(data, encoding, str(path))
 
