@@ -65,7 +65,7 @@ def test_any_bytes_are_decoded_or_refused_without_being_shown(
 ) -> None:
     try:
         if encoding == "hex":
-            readable = bool(bytes.fromhex(data.decode("ascii")))
+            readable = bool(bytes.fromhex(b"".join(data.split()).decode("ascii")))
         else:
             readable = bool(base64.b64decode(b"".join(data.split()), validate=True))
     except ValueError:
