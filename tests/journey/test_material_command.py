@@ -15,8 +15,9 @@ import pytest
 from monitor.reimport.wrapping import new_material
 from monitor.simulator.server import Simulator
 from tests.journey.conftest import Person, daemon
-from tests.journey.material import Site, key_id
+from tests.journey.material import Site, key_id, ref
 
+ROOT = Path(__file__).parents[2]
 NEVER = ("--expires", "never")
 
 
@@ -202,6 +203,33 @@ async def test_verify_shows_what_could_not_be_asked(site: Site) -> None:
     site.configure(escrows={})
     code, _, err = await site.run("verify")
     assert (code, "escrows: the settings name none" in err) == (2, True)
+
+
+async def test_the_policy_allows_what_is_called_and_nothing_else(site: Site) -> None:
+    statements = [
+        one
+        for name in ("policy.json", "material-policy.json")
+        for one in json.loads((ROOT / "deploy/aws" / name).read_text("utf-8"))["Statement"]
+    ]
+    allowed = {
+        action
+        for one in statements
+        if one["Effect"] == "Allow"
+        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    }
+    for spec in ("SYMMETRIC_DEFAULT", "HMAC_256", "ECC_NIST_P256"):
+        arn = await site.imported(spec)
+        await site.admin.delete_imported_key_material(KeyId=arn)
+        async with site.desk() as desk:
+            await desk.reimport.bring_back(ref(arn), valid_to=None)
+    await site.run("verify")
+    called = {
+        f"kms:{one['eventName']}"
+        for one in site.simulator.records
+        if one["userIdentity"].get("userName") == "kms-monitor"
+    }
+    ours = {"kms:ListKeyRotations", "kms:GetParametersForImport", "kms:ImportKeyMaterial"}
+    assert ours | {"kms:GetPublicKey", "kms:GenerateMac"} <= called <= allowed
 
 
 async def test_nothing_that_the_commands_print_or_keep_holds_material(site: Site) -> None:
