@@ -25,8 +25,8 @@ from monitor.settings_material import MaterialSettings
 
 TURN = 4.0
 """Seconds between two GetParametersForImport in one account and Region (aws-facts 3.7)."""
-LONGEST_QUEUE = 60.0
-"""Seconds. Who would have to wait longer comes again with its delivery."""
+LONGEST_QUEUE = 40.0
+"""Seconds, of the 150 that a repair may take. Who would wait longer comes again with its delivery."""
 
 
 class Turns:

@@ -38,11 +38,6 @@ class ImportedKey(msgspec.Struct, frozen=True):
     spec: str
     state: KeyState
     origin: str
-    replica: bool = False
-    """Of a multi-Region key: new material goes to the primary first."""
-    valid_to: float | None = None
-    """The earliest expiry of all its material; None where there is none."""
-    manager: str = "CUSTOMER"
 
     @property
     def imported(self) -> bool:
@@ -206,16 +201,11 @@ def imported_key(key: KeyRef, metadata: "KeyMetadataTypeDef") -> ImportedKey:
     except ValueError as error:
         fault = f"the key is {metadata['KeyState']}, a state unknown to us"
         raise NotWorthRetrying(fault) from error
-    expires: datetime | None = metadata.get("ValidTo")
-    regions = metadata.get("MultiRegionConfiguration") or {}
     return ImportedKey(
         key,
         metadata.get("KeySpec", SYMMETRIC),
         state,
         metadata.get("Origin", "AWS_KMS"),
-        replica=regions.get("MultiRegionKeyType") == "REPLICA",
-        valid_to=expires.timestamp() if expires else None,
-        manager=metadata.get("KeyManager", "CUSTOMER"),
     )
 
 

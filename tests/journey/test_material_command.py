@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -259,3 +260,64 @@ async def test_the_daemon_hands_it_to_its_responders(site: Site) -> None:
         answers = {"escrow": "file", "answer": "found"}
         assert text("kms_monitor_escrow_answers_total", answers) == 0
         assert text("kms_monitor_escrow_failing", {"escrow": "file"}) == 0
+
+
+RESPONDER = """\
+from typing import ClassVar
+from monitor.decision import Action, Outcome
+from monitor.detector import NoOptions
+from monitor.finding import Aspect
+
+class BringBack:
+    name: ClassVar = "bring_back"
+    repairs: ClassVar = True
+    aspects: ClassVar = frozenset({Aspect.STATE})
+    Options: ClassVar = NoOptions
+    def __init__(self, options, services): self.services = services
+    async def serve(self): pass
+    def problem(self): return None
+    async def respond(self, decision):
+        if decision.dry_run or decision.finding.caused != "PendingImport":
+            return Action(self.name, Outcome.ALREADY, "", (), 0.0)
+        text = await self.services.reimport.bring_back(decision.finding.key, valid_to=None)
+        return Action(self.name, Outcome.DONE, text, ("ImportKeyMaterial",), 0.0)
+"""
+
+
+async def test_a_responder_brings_material_back_in_the_running_daemon(site: Site) -> None:
+    """With the real command, whose log is read: `Services.reimport` as a responder finds it."""
+    arn = await site.imported()
+    material = (site.folder / key_id(arn)).read_bytes()
+    folder = site.path / "plugins"
+    folder.mkdir(mode=0o755)
+    (folder / "bring_back.py").write_text(RESPONDER)
+    (folder / "bring_back.py").chmod(0o644)
+    options = {"restore_key": {"doubt_seconds": 0}, "bring_back": {}}
+    site.configure(plugin_folders=[str(folder)], responders=options, log={"level": "debug"})
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "monitor", "run", "--config", str(site.path / "settings.yaml"),
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert running.stderr is not None
+    lines = [b""]
+    try:
+        async with asyncio.timeout(20):
+            while b'"receiving"' not in lines[-1]:
+                lines.append(await running.stderr.readline())
+            await site.admin.delete_imported_key_material(KeyId=arn)
+            while b"key material imported" not in lines[-1]:
+                lines.append(await running.stderr.readline())
+        assert await site.state(arn) == "Enabled"
+        assert core_limits(running.pid) == ["0", "0"]
+    finally:
+        running.terminate()
+        lines.append(await running.stderr.read())
+        assert await running.wait() == 0
+    logged = b"".join(lines).decode()
+    for form in (material.hex(), base64.b64encode(material).decode(), repr(material)[2:-1]):
+        assert form not in logged
+
+
+def core_limits(pid: int) -> list[str]:
+    lines = Path(f"/proc/{pid}/limits").read_text(encoding="utf-8").splitlines()
+    return next(line for line in lines if line.startswith("Max core file size")).split()[4:6]
