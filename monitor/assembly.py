@@ -24,7 +24,7 @@ from monitor.loops import canary
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.policy import Rules
-from monitor.reimport.bring_back import make_reimport
+from monitor.reimport.bring_back import Reimport, make_reimport
 from monitor.remembrance import Remembrance
 from monitor.repair.live import LiveKeys
 from monitor.response import Response
@@ -52,6 +52,8 @@ class Parts:
     knowledge: Knowledge
     remembrance: Remembrance
     incidents: Incidents
+    reimport: Reimport | None
+    """None where the settings name no escrow."""
 
 
 def assemble(
@@ -150,7 +152,17 @@ def assemble(
         "responder": {name: loaded.responders[name].source.origin for name in responders},
         "escrow": {name: loaded.escrows[name].source.origin for name in escrows},
     }
-    return Parts(broken, origins, pipeline, responders, archive, knowledge, remembrance, incidents)
+    return Parts(
+        broken,
+        origins,
+        pipeline,
+        responders,
+        archive,
+        knowledge,
+        remembrance,
+        incidents,
+        reimport,
+    )
 
 
 def know(settings: Settings) -> Knowledge:

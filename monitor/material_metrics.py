@@ -45,10 +45,20 @@ class MaterialMetrics:
             registry=registry,
         )
 
-    def born(self, escrows: list[str]) -> None:
+        self.without_escrow = Gauge(
+            prefix + "keys_without_escrow",
+            "Imported keys that no escrow could bring back, at the last look.",
+            ["account", "region"],
+            registry=registry,
+        )
+
+    def born(self, escrows: list[str], places: list[tuple[str, str]]) -> None:
         for escrow in escrows:
             self.failing.labels(escrow)
             for answer in Asked:
                 self.asked.labels(escrow, answer.value)
             for outcome in Imported:
                 self.imports.labels(escrow, outcome.value)
+        if escrows:
+            for account, region in places:
+                self.without_escrow.labels(account, region)

@@ -315,7 +315,7 @@ class Metrics:
             self.action_seconds.labels(responder)
             for outcome in Outcome:
                 self.actions.labels(responder, outcome.value)
-        self.material.born(escrows or [])
+        self.material.born(escrows or [], places or [])
         for account, region in places or []:
             self.keys_known.labels(account, region)
             self.last_sweep.labels(account, region)

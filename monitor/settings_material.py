@@ -20,6 +20,13 @@ class MaterialSettings(Model):
     renew_days: int = Field(
         30, ge=1, le=365, description="For `expired: renew`; AWS allows 365 days at most."
     )
+    check_hours: float = Field(
+        24,
+        ge=0,
+        le=744,
+        description="How often the daemon looks whether the escrows have the material of every "
+        "imported key. 0: never.",
+    )
     records: Path = Field(
         Path("kms-monitor-material.json"),
         description="Where kms-monitor material keeps the fingerprints of material that KMS has "

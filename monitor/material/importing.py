@@ -166,10 +166,11 @@ async def from_escrow(asked: Asked, desk: Desk, live: ImportedKey, until: Expiry
 
 
 async def of_key(desk: Desk, live: ImportedKey) -> list[Wanted]:
-    materials = await desk.imports.materials(live.key) if live.symmetric else []
-    permanent = [one for one in materials if one.permanent]
-    missing = [one for one in permanent if one.missing]
-    return [Wanted(live.key, one.id) for one in missing or permanent] or [Wanted(live.key)]
+    if live.state is KeyState.PENDING_IMPORT and live.symmetric:
+        materials = await desk.imports.materials(live.key)
+        if missing := [one.id for one in materials if one.missing and one.permanent]:
+            return [Wanted(live.key, one) for one in missing]
+    return await desk.reimport.all_of(live)
 
 
 async def with_token(asked: Asked, desk: Desk, parameters: Parameters) -> Result:

@@ -102,6 +102,15 @@ class Reimport:
         used = dict.fromkeys(one.escrow for one in brought)
         return f"imported {count} from {' and '.join(used)}, {until}"
 
+    async def all_of(self, live: ImportedKey) -> list[Wanted]:
+        """Every material without which the key is of no use, whether it is missing or not."""
+        if not live.symmetric:
+            return [Wanted(live.key)]
+        materials = await self.imports.materials(live.key)
+        return [Wanted(live.key, one.id) for one in materials if one.permanent] or [
+            Wanted(live.key)
+        ]
+
     async def missing(self, live: ImportedKey) -> list[Wanted]:
         """The material that the key lacks. For all but symmetric keys there is only one."""
         key = live.key

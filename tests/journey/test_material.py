@@ -18,15 +18,18 @@ from typing import Any
 import pytest
 import structlog
 from aiobotocore.session import get_session
+from structlog.testing import capture_logs
 
 from monitor import logs
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.escrow import Wanted
+from monitor.loops.escrow_watch import EscrowWatch
 from monitor.material.desk import Desk, read_material
+from monitor.pipeline import Pipeline
 from monitor.reimport.expiry import Expiry
-from monitor.reimport.wrapping import OAEP, wrap, wrapping_for
+from monitor.reimport.wrapping import OAEP, new_material, wrap, wrapping_for
 from monitor.simulator.server import Simulator
-from tests.journey.conftest import REGION, Person, until
+from tests.journey.conftest import ACCOUNT, REGION, Person, daemon, until
 from tests.journey.material import Site, key_id, ref
 
 PRIVATE = ("RSA_2048", "ECC_NIST_P256", "ECC_NIST_P521")
@@ -348,3 +351,38 @@ async def test_nothing_that_is_logged_or_said_holds_any_material(
     ):
         for start in range(0, len(form) - 12, 6):
             assert form[start : start + 12] not in everything
+
+
+async def test_the_daemon_tells_of_keys_that_it_could_not_bring_back(site: Site) -> None:
+    arn = await site.imported()
+    lost = await site.imported("HMAC_256")
+    misfit = await site.imported("ECC_NIST_P256")
+    (site.folder / key_id(lost)).unlink()
+    site.put(key_id(misfit), os.urandom(32))
+
+    async def look() -> tuple[float, list[Any]]:
+        with capture_logs() as lines:
+            await watch.check()
+        told = [line for line in lines if line["event"] == "no escrow for key material"]
+        gauge = metrics.material.without_escrow.labels(ACCOUNT, REGION)
+        return gauge._value.get(), told
+
+    async with daemon(site.settings) as app:
+        metrics, journey = app.metrics, app.consumers[0].journey
+        assert isinstance(journey, Pipeline)
+        knowledge = journey.detection.knowledge
+        await until(lambda: len(knowledge.keys) == 3)
+        async with site.desk() as desk:
+            desk.reimport.metrics = desk.reimport.escrows.metrics = metrics.material
+            watch = EscrowWatch(desk.reimport, knowledge, site.settings.places, seconds=9)
+            count, told = await look()
+            assert count == 2
+            assert {line["key"] for line in told} == {lost, misfit}
+            # Material that the escrow may not give is none.
+            (site.folder / key_id(arn)).chmod(0o644)
+            assert (await look())[0] == 3
+            (site.folder / key_id(arn)).chmod(0o600)
+            for spec, one in (("HMAC_256", lost), ("ECC_NIST_P256", misfit)):
+                with new_material(spec) as secret:
+                    site.put(key_id(one), secret.reveal())
+            assert await look() == (0, [])
