@@ -4,18 +4,20 @@ What KMS does is in tests/journey/test_material.py.
 """
 
 import asyncio
+import re
 import subprocess
 import sys
 from typing import Any, ClassVar
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.escrow import Secret, Wanted
 from monitor.material_metrics import MaterialMetrics
 from monitor.metrics import Metrics
-from monitor.reimport.asking import Escrows
+from monitor.reimport.asking import Escrows, ask
 from monitor.reimport.bring_back import LONGEST_QUEUE, TURN, Turns, nothing_found
 from monitor.reimport.imports import explain
 from tests.samples import KEY
@@ -136,6 +138,53 @@ async def test_escrows_are_asked_in_order_counted_and_their_secrets_wiped() -> N
     }
     failing = {name: metrics.failing.labels(name)._value.get() for name in answers}
     assert failing == {"first": 0, "second": 1, "third": 1, "fourth": 0, "fifth": 0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (ValueError("hunter2"), r"ValueError in test_reimport\.py"),
+        (asyncio.CancelledError("hunter2"), "CancelledError"),
+        ("hunter2", "it gave no"),
+    ],
+)
+async def test_an_escrow_of_others_that_breaks_stops_nobody_and_tells_nothing(
+    answer: Any, words: str
+) -> None:
+    class Broken(Escrow):
+        async def fetch(self, _: Wanted) -> Any:
+            if isinstance(answer, BaseException):
+                raise answer
+            return answer
+
+    good = Escrow(bytearray(b"x"))
+    escrows = Escrows({"broken": Broken(None), "good": good}, Metrics().material)
+    problems: dict[str, Any] = {}
+    with capture_logs() as lines:
+        found = [name async for name, _ in escrows.having(WANTED, problems)]
+    assert found == ["good"]
+    assert re.search(words, str(problems["broken"]))
+    assert "hunter2" not in f"{lines}{problems}"
+
+
+async def test_who_gives_up_ends_what_was_asked() -> None:
+    ended = asyncio.Event()
+
+    class Slow(Escrow):
+        async def fetch(self, _: Wanted) -> Secret | None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0)  # such as the end of a program that is waited for
+                ended.set()
+            return None
+
+    asking = asyncio.create_task(ask("slow", Slow(None), WANTED), name="ask")
+    await asyncio.sleep(0.01)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert ended.is_set()
 
 
 def counted(metrics: MaterialMetrics) -> set[tuple[str, str]]:
