@@ -15,7 +15,7 @@ from monitor.aws import Aws
 from monitor.clock import Clock
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.escrow import Escrow, Secret, Wanted
-from monitor.key import KeyRef, KeyState
+from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.material_metrics import Imported, MaterialMetrics
 from monitor.reimport.asking import Escrows
 from monitor.reimport.expiry import Expiry, expiry
@@ -56,7 +56,10 @@ class Brought(msgspec.Struct, frozen=True):
 
 
 class Reimport:
-    """Brings back what the escrows have. One for the daemon: `Services.reimport`."""
+    """Brings back what the escrows have. One for the daemon: `Services.reimport`.
+
+    It is the `Material` that `monitor.repair.writing.KeyWriter` takes.
+    """
 
     def __init__(
         self,
@@ -75,8 +78,8 @@ class Reimport:
         self.turns = Turns(clock)
         self.log = structlog.get_logger("reimport")
 
-    async def bring_back(self, key: KeyRef, *, valid_to: float | None) -> str:
-        """Import every material that is missing; what was done, in words, for an `Action`.
+    async def bring_back(self, known: KeySnapshot, valid_to: float | None) -> str:
+        """Import every material that the key lacks now; what was done, in words.
 
         valid_to: when the material was to expire, by the key's baseline (`KeySnapshot.valid_to`);
         None: it was not. The key is Enabled afterwards, also one that was Disabled before its
@@ -85,7 +88,7 @@ class Reimport:
         Raises `Denied`, `NotWorthRetrying` and `WorthRetrying`. A key in a state in which nothing
         can be imported raises `NotWorthRetrying` with the code `KMSInvalidStateException`.
         """
-        live = await self.imports.look(key)
+        live = await self.imports.look(known.key)
         if not live.imported:
             raise NotWorthRetrying(f"its material was not imported: its origin is {live.origin}")
         if live.state in {KeyState.ENABLED, KeyState.DISABLED}:

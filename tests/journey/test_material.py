@@ -23,11 +23,17 @@ from structlog.testing import capture_logs
 from monitor import logs
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.escrow import Wanted
+from monitor.key import KeySnapshot, KeyState
 from monitor.loops.escrow_watch import EscrowWatch
 from monitor.material.desk import Desk, read_material
 from monitor.pipeline import Pipeline
+from monitor.register import EXPIRY, STATE
 from monitor.reimport.expiry import Expiry
 from monitor.reimport.wrapping import OAEP, new_material, wrap, wrapping_for
+from monitor.repair.live import LiveKeys
+from monitor.repair.plan import Limits
+from monitor.repair.work import Work
+from monitor.repair.writing import KeyWriter
 from monitor.simulator.server import Simulator
 from tests.journey.conftest import ACCOUNT, REGION, Person, daemon, until
 from tests.journey.material import Site, key_id, ref
@@ -41,7 +47,8 @@ def site(simulator: Simulator, people: Callable[[str], Person], tmp_path: Path) 
 
 
 async def bring_back(desk: Desk, arn: str, valid_to: float | None = None) -> str:
-    return await desk.reimport.bring_back(ref(arn), valid_to=valid_to)
+    live = KeySnapshot(ref(arn), KeyState.PENDING_IMPORT, 0.0)
+    return await desk.reimport.bring_back(live, valid_to)
 
 
 def imports_of(site: Site) -> int:
@@ -61,6 +68,32 @@ async def test_deleted_material_comes_back_and_old_data_can_be_read(site: Site) 
         before = imports_of(site)
         assert "its material is there" in await bring_back(desk, arn)
         assert imports_of(site) == before
+
+
+async def test_the_repair_plan_is_carried_out_with_it(site: Site) -> None:
+    """A key that is pending deletion without its material: cancelled, imported, read back."""
+    arn = await site.imported()
+    until = round(time.time()) + 86400 * 20
+    await site.admin.delete_imported_key_material(KeyId=arn)
+    await site.admin.schedule_key_deletion(KeyId=arn)
+    async with site.desk() as desk:
+        aws, clock = desk.imports.aws, desk.clock
+        keys = LiveKeys(aws, clock)
+        work = Work(
+            keys,
+            KeyWriter(aws, desk.reimport),
+            clock,
+            wanted={STATE: "Enabled", EXPIRY: until},
+            limits=Limits(escrow=True),
+            settle_seconds=5,
+        )
+        live, left = await work.carry_out(await keys.read(ref(arn)))
+    assert left.nothing_to_do
+    assert (live.state, live.valid_to) == (KeyState.ENABLED, until)
+    assert [one for one in work.sent if one != "EnableKey"] == [
+        "CancelKeyDeletion",
+        "ImportKeyMaterial",
+    ]
 
 
 @pytest.mark.parametrize("spec", ["HMAC_256", *PRIVATE])

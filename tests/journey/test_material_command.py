@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from monitor.key import KeySnapshot, KeyState
 from monitor.reimport.wrapping import new_material
 from monitor.simulator.server import Simulator
 from tests.journey.conftest import Person, daemon
@@ -222,7 +223,8 @@ async def test_the_policy_allows_what_is_called_and_nothing_else(site: Site) -> 
         arn = await site.imported(spec)
         await site.admin.delete_imported_key_material(KeyId=arn)
         async with site.desk() as desk:
-            await desk.reimport.bring_back(ref(arn), valid_to=None)
+            live = KeySnapshot(ref(arn), KeyState.PENDING_IMPORT, 0.0)
+            await desk.reimport.bring_back(live, None)
     await site.run("verify")
     called = {
         f"kms:{one['eventName']}"
@@ -267,6 +269,7 @@ from typing import ClassVar
 from monitor.decision import Action, Outcome
 from monitor.detector import NoOptions
 from monitor.finding import Aspect
+from monitor.key import KeySnapshot, KeyState
 
 class BringBack:
     name: ClassVar = "bring_back"
@@ -279,7 +282,9 @@ class BringBack:
     async def respond(self, decision):
         if decision.dry_run or decision.finding.caused != "PendingImport":
             return Action(self.name, Outcome.ALREADY, "", (), 0.0)
-        text = await self.services.reimport.bring_back(decision.finding.key, valid_to=None)
+        text = await self.services.reimport.bring_back(
+            KeySnapshot(decision.finding.key, KeyState.PENDING_IMPORT, 0.0), None
+        )
         return Action(self.name, Outcome.DONE, text, ("ImportKeyMaterial",), 0.0)
 """
 
