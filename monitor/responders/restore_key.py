@@ -78,7 +78,7 @@ class RestoreKey:
         self.log = services.log
         self.knowledge = services.knowledge
         self.keys = LiveKeys(services.aws, services.clock)
-        self.writer = KeyWriter(services.aws)
+        self.writer = KeyWriter(services.aws, services.reimport)
         self.memory = Memory(services.store, services.knowledge, services.clock, services.metrics)
         self.wishes = Wishes(self.keys, self.memory, services.clock, options.unknown)
         self.leases = KeyLeases(services.store, self.memory.failed)
@@ -219,7 +219,7 @@ class RestoreKey:
         )
 
     def limits(self, decision: Decision) -> Limits:
-        return Limits()
+        return Limits(escrow=self.writer.material is not None)
 
     def with_helpers(self, error: Denied, finding: Finding) -> Denied:
         """What a policy took from us: who can still put it back."""
