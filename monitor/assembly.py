@@ -20,6 +20,7 @@ from monitor.escrow import Escrow
 from monitor.incidents import Incidents
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
+from monitor.log_keeper import LogKeeper
 from monitor.loops import canary
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
@@ -52,6 +53,7 @@ class Parts:
     knowledge: Knowledge
     remembrance: Remembrance
     incidents: Incidents
+    keeper: LogKeeper
     reimport: Reimport | None
     """None where the settings name no escrow."""
 
@@ -129,6 +131,7 @@ def assemble(
     remembrance = Remembrance(knowledge.windows, store, metrics)
     approvals = Approvals(store, metrics, knowledge)
     incidents = Incidents(store, LiveKeys(aws, clock), knowledge, clock, metrics)
+    keeper = LogKeeper(store, clock, metrics)
     pipeline = Pipeline(
         detection,
         rules,
@@ -139,6 +142,7 @@ def assemble(
             metrics,
             origins=plugins.origins(loaded.responders),
             incidents=incidents,
+            keeper=keeper,
         ),
         Duplicates(store, clock, metrics),
         Books(metrics),
@@ -161,6 +165,7 @@ def assemble(
         knowledge,
         remembrance,
         incidents,
+        keeper,
         reimport,
     )
 

@@ -13,10 +13,12 @@ from uuid import uuid4
 import structlog
 from msgspec.structs import replace
 
+from monitor import deeds
 from monitor.clock import Clock
 from monitor.decision import Action, Decision, Outcome, Stage, Verdict
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.ledger import Claim, Grant, Store, StoreError, action_id
+from monitor.log_keeper import LogKeeper
 from monitor.metrics import Metrics
 from monitor.plugins import Responder
 
@@ -44,10 +46,12 @@ class Response:
         *,
         origins: Mapping[str, str] | None = None,
         incidents: Incidents | None = None,
+        keeper: LogKeeper | None = None,
     ) -> None:
         """`origins`: whose each responder is, by its name, for the log."""
         self.origins = origins or {}
         self.incidents = incidents
+        self.keeper = keeper or LogKeeper(store, clock, metrics)
         self.responders = responders
         self.store = store
         self.clock = clock
@@ -62,6 +66,7 @@ class Response:
         repairing = [one for one in decision.responders if self.responders[one].repairs]
         for name in repairing:
             decision = await self.act_once(name, decision)
+        await self.keeper.keep(deeds.approved(decision))
         if self.incidents is not None:
             decision = self.with_tellers(await self.incidents.note(decision))
         for name in decision.responders:
@@ -108,6 +113,8 @@ class Response:
                 # We stop: whoever gets the message next need not wait until the lease runs out.
                 await self.release(name, owner)
                 raise
+        # Before the ledger has it as done: an action may be logged twice, but never not at all.
+        await self.keeper.keep(deeds.action(action, decision, repairs=responder.repairs))
         await self.record(name, owner, action)
         self.note(action, decision, action.outcome)
         self.metrics.responder_up.labels(responder.name).set(action.outcome.settled)

@@ -20,7 +20,8 @@ class LogTable(Table):
     async def append(self, entry: LogEntry) -> bool:
         values = {"number": entry.number, "record": msgspec.json.encode(entry)}
         query = "INSERT OR IGNORE INTO action_log (number, record) VALUES (:number, :record)"
-        return await self.write(query, values) > 0
+        # Synced: what was announced as the last entry has to outlive a power cut.
+        return await self.write_synced(query, values) > 0
 
     async def logged(self, *, after: int = 0, most: int = 1000) -> list[LogEntry]:
         found = await self.rows(
