@@ -6,6 +6,7 @@ that: so all of them make one chain.
 
 import os
 import platform
+from collections.abc import AsyncIterator
 from typing import Final
 from uuid import uuid4
 
@@ -15,6 +16,8 @@ from monitor.ledger import Store, StoreError
 
 TRIES: Final = 100
 """How often an entry is put forward again because others were faster."""
+AT_ONCE: Final = 1000
+"""Entries read at a time."""
 
 
 class Chain:
@@ -47,10 +50,20 @@ class Chain:
     async def catch_up(self, name: str) -> LogEntry | None:
         """Read on to the newest entry. The one of that id, if it is among those that are new."""
         found = None
-        while news := await self.store.logged(after=self.last.number if self.last else 0):
-            found = found or next((one for one in news if one.what.get("id") == name), None)
-            self.last = news[-1]
+        async for one in entries(self.store, self.last):
+            if one.what.get("id") == name:
+                found = one
+            self.last = one
         return found
+
+
+async def entries(store: Store, last: LogEntry | None = None) -> AsyncIterator[LogEntry]:
+    """All entries after that one, or all there are, oldest first. Raises `StoreError`."""
+    after = last.number if last else 0
+    while found := await store.logged(after=after, most=AT_ONCE):
+        for one in found:
+            yield one
+        after = max(after + 1, found[-1].number)
 
 
 def signed(what: What, by: str) -> What:

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from monitor.action_log import LogEntry, faults
-from monitor.chain import Chain, ourselves, signed
+from monitor.chain import Chain, entries, ourselves, signed
 from monitor.clock import Clock
 from monitor.deeds import Deed, What, lost
 from monitor.ledger import Store, StoreError
@@ -143,13 +143,11 @@ class LogKeeper:
     async def read_on(self) -> list[str]:
         """What is wrong with the entries since the last audit, or with the last one seen then."""
         last, found = self.audited, list[str]()
-        if last is not None:
-            (again,) = (await self.store.logged(after=last.number - 1, most=1)) or [None]
-            if again != last:
-                found.append(f"entry {last.number} is gone, or is another")
-                last = None  # from the beginning: people want to know where it breaks
-        while news := await self.store.logged(after=last.number if last else 0):
-            found += faults(news, last)
-            last = news[-1]
+        if last is not None and await self.store.logged(after=last.number - 1, most=1) != [last]:
+            found.append(f"entry {last.number} is gone, or is another")
+            last = None  # from the beginning: people want to know where it breaks
+        async for one in entries(self.store, last):
+            found += faults([one], last)
+            last = one
         self.audited = last
         return found

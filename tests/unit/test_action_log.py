@@ -152,7 +152,7 @@ async def test_an_entry_whose_answer_was_lost_is_not_written_twice() -> None:
 async def test_nobody_tries_for_ever() -> None:
     store = MemoryStore(HandClock(EPOCH))
 
-    async def never(_: LogEntry) -> bool:
+    async def never(entry: LogEntry) -> bool:
         return False
 
     store.append = never  # type: ignore[method-assign]
@@ -200,7 +200,7 @@ async def test_what_was_done_is_written_at_once(world: World) -> None:
 async def test_while_the_store_is_away_it_waits_in_order(world: World) -> None:
     append = world.store.append
 
-    async def fails(_: LogEntry) -> bool:
+    async def fails(entry: LogEntry) -> bool:
         raise StoreError("locked")
 
     world.store.append = fails  # type: ignore[method-assign]
@@ -221,7 +221,7 @@ async def test_while_the_store_is_away_it_waits_in_order(world: World) -> None:
 
 
 async def test_a_slow_store_holds_nobody_up(world: World) -> None:
-    async def hangs(_: LogEntry) -> bool:
+    async def hangs(entry: LogEntry) -> bool:
         await asyncio.sleep(3600)
         return True
 
