@@ -17,6 +17,7 @@ from monitor.detection import Detection
 from monitor.duplicates import Duplicates
 from monitor.errors import PluginError, SettingsError
 from monitor.escrow import Escrow
+from monitor.evidence_gathering import Gathering
 from monitor.incidents import Incidents
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
@@ -130,7 +131,14 @@ def assemble(
     )
     remembrance = Remembrance(knowledge.windows, store, metrics)
     approvals = Approvals(store, metrics, knowledge)
-    incidents = Incidents(store, LiveKeys(aws, clock), knowledge, clock, metrics)
+    incidents = Incidents(
+        store,
+        LiveKeys(aws, clock),
+        knowledge,
+        clock,
+        metrics,
+        gathering=Gathering(aws, knowledge, clock, metrics),
+    )
     keeper = LogKeeper(store, clock, metrics)
     pipeline = Pipeline(
         detection,

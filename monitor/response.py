@@ -33,6 +33,10 @@ class Incidents(Protocol):
         """The same decision, with what it means for its key's incident. Never raises."""
         ...
 
+    async def carried_out(self, decision: Decision) -> None:
+        """All is done and told, as `done` says. Never raises."""
+        ...
+
 
 class Response:
     """The enabled responders."""
@@ -72,6 +76,8 @@ class Response:
         for name in decision.responders:
             if name not in repairing:
                 decision = await self.act_once(name, decision)
+        if self.incidents is not None:
+            await self.incidents.carried_out(decision)
         return decision
 
     async def act_once(self, name: str, decision: Decision) -> Decision:
