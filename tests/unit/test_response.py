@@ -231,10 +231,14 @@ class Incidents:
     def __init__(self, stage: Stage, *, silent: bool = False) -> None:
         self.note_of = IncidentNote("a", stage, 1, Severity.HIGH, 1, 2, 2, "carol", silent)
         self.seen: list[Decision] = []
+        self.ended: list[Decision] = []
 
     async def note(self, decision: Decision) -> Decision:
         self.seen.append(decision)
         return replace(decision, incident=self.note_of)
+
+    async def carried_out(self, decision: Decision) -> None:
+        self.ended.append(decision)
 
 
 ENABLED = finding(kind=Kind.CHANGE, event_name="EnableKey", severity=Severity.INFO)
@@ -247,6 +251,7 @@ async def test_the_incident_is_known_before_people_are_told_and_after_the_repair
     assert [one.outcome for one in incidents.seen[0].done] == [Outcome.REFUSED]
     assert world.repair.seen[0].incident is None
     assert world.tell.seen[0].incident == incidents.note_of
+    assert [one.responder for one in incidents.ended[0].done] == ["repair", "tell"]
 
 
 @pytest.mark.parametrize(
