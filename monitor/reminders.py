@@ -29,7 +29,7 @@ BEFORE: Final = "reminder_hours"
 def deadline_event(incident: Incident, deadline: float, now: float) -> Event | None:
     """What there is to judge about the time that is left; None while there is plenty.
 
-    Made anew it is the same event for a while: an hour, or a day while there are many.
+    Made anew within the same hour it is the same event.
     """
     left = deadline - now
     if left > SOON:
@@ -42,19 +42,13 @@ def deadline_event(incident: Incident, deadline: float, now: float) -> Event | N
         "incident": incident.id,
         "reminded": [one.hours for one in incident.reminders if same_end(one.deadline, deadline)],
     }
-    same = (key.arn, incident.id, deadline, countdown(left))
+    same = (key.arn, incident.id, deadline, math.floor(left / 3600))
     return own_event(ENDING, (key.account, key.region), now, about, same=same)
 
 
 def same_end(one: float, other: float) -> bool:
     """A finding tells its deadline in whole seconds."""
     return math.floor(one) == math.floor(other)
-
-
-def countdown(left: float) -> str:
-    """What is left, as finely as anybody wants to hear about it: days, at the end hours."""
-    days, hours = math.floor(left / 86400), math.floor(left / 3600)
-    return f"{days} d" if days >= 4 else f"{hours} h"
 
 
 def reminder_of(finding: Finding) -> int:
