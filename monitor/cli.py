@@ -43,7 +43,7 @@ app = typer.Typer(
 app.command()(simulate)
 app.command(epilog="Example: kms-monitor demo --stay")(demo)
 app.command(epilog="Example: kms-monitor replay s3://my-trail/AWSLogs --from 7d")(replay)
-app.command(epilog="Example: kms-monitor incidents --open")(incidents)
+app.add_typer(incidents, name="incidents")
 generate = typer.Typer(help="Write files that are made from the code.", no_args_is_help=True)
 generate.command(
     "event-pattern", epilog="Example: kms-monitor generate event-pattern --output rules/"
