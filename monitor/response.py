@@ -156,16 +156,16 @@ class Response:
 
     async def act(self, responder: Responder, decision: Decision, seconds: float) -> Action:
         """One action, guarded: what a responder throws becomes an outcome."""
-        outcome, detail = Outcome.FAILED, ""
+        outcome, detail, calls = Outcome.FAILED, "", tuple[str, ...]()
         try:
             async with asyncio.timeout(seconds):
                 return await responder.respond(decision)
         except Denied as error:
-            outcome, detail = Outcome.DENIED, str(error)
+            outcome, detail, calls = Outcome.DENIED, str(error), error.calls
         except NotWorthRetrying as error:
-            outcome, detail = Outcome.REFUSED, str(error)
+            outcome, detail, calls = Outcome.REFUSED, str(error), error.calls
         except WorthRetrying as error:
-            outcome, detail = Outcome.RETRY, str(error)
+            outcome, detail, calls = Outcome.RETRY, str(error), error.calls
         except TimeoutError:
             outcome, detail = Outcome.RETRY, f"it took longer than {seconds:g} s"
         except (Exception, SystemExit) as error:  # a plugin may even call sys.exit
@@ -176,7 +176,7 @@ class Response:
                 responder=responder.name,
                 origin=self.origins.get(responder.name, ""),
             )
-        return Action(responder.name, outcome, detail, finished_at=self.clock.now())
+        return Action(responder.name, outcome, detail, calls, self.clock.now())
 
     async def claim(self, name: str, owner: str, seconds: float) -> Grant:
         try:

@@ -226,7 +226,7 @@ class RestoreKey:
         if finding.aspect is not Aspect.POLICY or finding.key is None:
             return error
         names = who_can_help(finding.changes.get(POLICY), finding.key.arn)
-        return Denied(f"{error}; {names}", code=error.code)
+        return Denied(f"{error}; {names}", code=error.code, calls=error.calls)
 
     async def look(self, decision: Decision, key: KeyRef, wanted: Changes) -> KeySnapshot:
         """Read the key; while the event is young, believe it well, or gone, only if it stays so.
