@@ -201,6 +201,7 @@ class Incidents:
         for one in found:
             seen = await self.look(one)
             self.remind(one, read=seen is not None)
+            await self.refresh(one)
             if seen is None or seen.left:
                 self.right_since.pop(one.id, None)
                 continue
@@ -212,6 +213,15 @@ class Incidents:
                 self.tell(
                     own_event(RIGHT, (one.key.account, one.key.region), now, about, same=same)
                 )
+
+    async def refresh(self, incident: Incident) -> None:
+        """Keep what is known of failed uses; where somebody was faster, at the next look."""
+        before = incident.evidence
+        if self.gathering is not None and before is not None:
+            after = self.gathering.refreshed(before, incident.key, incident.opened_at)
+            if after != before:
+                new = replace(incident, evidence=after)
+                await self.store.put_incident(new, expected_version=new.version)
 
     def remind(self, incident: Incident, *, read: bool) -> None:
         """Have it judged how much time is left; where the key cannot be read, as was known last."""
