@@ -12,6 +12,7 @@ from monitor import plugins
 from monitor.approvals import Approvals
 from monitor.aws import Aws, Entry
 from monitor.books import Books
+from monitor.budgets import Budgets
 from monitor.clock import Clock
 from monitor.detection import Detection
 from monitor.duplicates import Duplicates
@@ -54,6 +55,7 @@ class Parts:
     incidents: Incidents
     reimport: Reimport | None
     """None where the settings name no escrow."""
+    budgets: Budgets
 
 
 def assemble(
@@ -128,6 +130,7 @@ def assemble(
     )
     remembrance = Remembrance(knowledge.windows, store, metrics)
     approvals = Approvals(store, metrics, knowledge)
+    budgets = Budgets(store, clock, metrics, settings.limits.limits)
     incidents = Incidents(store, LiveKeys(aws, clock), knowledge, clock, metrics)
     pipeline = Pipeline(
         detection,
@@ -139,6 +142,7 @@ def assemble(
             metrics,
             origins=plugins.origins(loaded.responders),
             incidents=incidents,
+            budgets=budgets,
         ),
         Duplicates(store, clock, metrics),
         Books(metrics),
@@ -162,6 +166,7 @@ def assemble(
         remembrance,
         incidents,
         reimport,
+        budgets,
     )
 
 

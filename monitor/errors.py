@@ -48,23 +48,27 @@ class Unreadable(MonitorError):
 class WorthRetrying(MonitorError):
     """The action failed in a way that may pass: throttling, time-outs, stale reads.
 
-    `code` is AWS's error code where AWS said no.
+    `code` is AWS's error code where AWS said no; `calls` are the writing calls that
+    had succeeded before.
     """
 
-    def __init__(self, message: str, *, code: str = "") -> None:
+    def __init__(self, message: str, *, code: str = "", calls: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.code = code
+        self.calls = calls
 
 
 class NotWorthRetrying(MonitorError):
     """The action failed for good; only people or another event can change that.
 
-    `code` is AWS's error code where AWS said no.
+    `code` is AWS's error code where AWS said no; `calls` are the writing calls that
+    had succeeded before.
     """
 
-    def __init__(self, message: str, *, code: str = "") -> None:
+    def __init__(self, message: str, *, code: str = "", calls: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.code = code
+        self.calls = calls
 
 
 class Denied(NotWorthRetrying):

@@ -28,7 +28,14 @@ def incidents(
             help="Close this one by hand (its first 8 characters do): the key is as it is meant to be.",
         ),
     ] = "",
-    reason: Annotated[str, typer.Option(help="Why it is closed by hand.")] = "",
+    resume: Annotated[
+        str,
+        typer.Option(
+            metavar="ID",
+            help="Put the contested key of this one back within a minute: the fight is over.",
+        ),
+    ] = "",
+    reason: Annotated[str, typer.Option(help="Why it is closed or resumed by hand.")] = "",
     config: Annotated[
         Path,
         typer.Option("--config", "-c", envvar="KMS_MONITOR_CONFIG", help="The settings file."),
@@ -36,12 +43,14 @@ def incidents(
 ) -> None:
     """List the incidents: everything about a key until it is as it should be again.
 
-    Exit code 1 if the store cannot be read, or there is no such incident to close.
+    Exit code 1 if the store cannot be read, or there is no such incident to close or to resume.
     """
-    if bool(close) != bool(reason):
-        fail("--close ID and --reason TEXT belong together", 2)
+    if close and resume:
+        fail("either --close or --resume", 2)
+    if bool(close or resume) != bool(reason):
+        fail("--close ID, or --resume ID, and --reason TEXT belong together", 2)
     path = store_of(config)
-    found = asyncio.run(work(path, close, reason, open_only=open_only))
+    found = asyncio.run(work(path, close, resume, reason, open_only=open_only))
     if as_json:
         import msgspec  # noqa: PLC0415
 
@@ -68,10 +77,12 @@ def store_of(config: Path) -> Path:
     return store.path
 
 
-async def work(path: Path, close: str, reason: str, *, open_only: bool) -> "list[Incident]":
-    """The incidents to show: all that are asked for, or the one that was closed."""
+async def work(
+    path: Path, close: str, resume: str, reason: str, *, open_only: bool
+) -> "list[Incident]":
+    """The incidents to show: all that are asked for, or the one that was closed or resumed."""
+    from monitor import by_hand  # noqa: PLC0415
     from monitor.clock import SystemClock  # noqa: PLC0415
-    from monitor.incident import by_hand  # noqa: PLC0415
     from monitor.ledger import StoreError  # noqa: PLC0415
     from monitor.stores.sqlite import SqliteStore  # noqa: PLC0415
 
@@ -79,16 +90,20 @@ async def work(path: Path, close: str, reason: str, *, open_only: bool) -> "list
     try:
         store = await SqliteStore.open(path, clock)
         try:
-            found = await store.incidents(open_only=open_only or bool(close))
-            if not close:
+            wanted = close or resume
+            found = await store.incidents(open_only=open_only or bool(wanted))
+            if not wanted:
                 return found
-            chosen = [one for one in found if one.id.startswith(close)]
+            chosen = [one for one in found if one.id.startswith(wanted)]
             if len(chosen) != 1:
-                fail(f"{len(chosen)} open incidents have an id that begins with {close}", 1)
-            closed = by_hand(chosen[0], getpass.getuser(), reason, clock.now())
-            if not await store.put_incident(closed, expected_version=closed.version):
+                fail(f"{len(chosen)} open incidents have an id that begins with {wanted}", 1)
+            if resume and not chosen[0].held_at:
+                fail("nothing is held back there: the key may be put back as it is", 1)
+            change = by_hand.resumed if resume else by_hand.closed
+            changed = change(chosen[0], getpass.getuser(), reason, clock.now())
+            if not await store.put_incident(changed, expected_version=changed.version):
                 fail("the incident has just changed: look at it again", 1)
-            return [closed]
+            return [changed]
         finally:
             await store.close()
     except StoreError as error:
@@ -106,7 +121,8 @@ def print_table(found: "list[Incident]") -> None:
         pad_edge=False,
     )  # fmt: skip
     for one in found:
-        status = "open" if one.open else f"closed {iso(one.closed_at)}"
+        status = "contested" if one.contested_at else "held back" if one.held_at else "open"
+        status = status if one.open else f"closed {iso(one.closed_at)}"
         # What came with events is not to steer a terminal.
         cells = (one.id[:8], one.key.arn, iso(one.opened_at), one.severity.word, str(one.count))
         table.add_row(*map(printable, (*cells, status, one.closed_by)))

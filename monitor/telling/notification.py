@@ -24,10 +24,13 @@ goes away or changes its meaning; new members may come at any time):
     techniques    ATT&CK technique ids
     detector, title
     verdict       repair, tell, accept or drop;  reason  a closed list (`monitor.decision.Reason`)
-    incident      null, or {id, stage, severity, opened_at, findings, status, closed_at, closed_by}:
-                  everything about the key until it is right again. stage is what this finding did to
-                  it: opened, escalated, repeated, repaired, repair_failed, closed or unchanged;
-                  status is open or closed; closed_by is us, who called, or nobody knows
+    incident      null, or {id, stage, severity, opened_at, findings, status, closed_at, closed_by,
+                  contested, actors}: everything about the key until it is right again. stage is what
+                  this finding did to it: opened, escalated, repeated, repaired, repair_failed,
+                  contested, closed or unchanged; status is open or closed; closed_by is us, who called,
+                  or nobody knows; actors are those who take a contested key away again and again
+    budget        null, or `key` or `account`: the budget of repairs that is used up, so that nothing but
+                  a deletion is taken back
     dry_run       true: nothing was written, however bad it is
     outcome       how the repair went: an outcome of `monitor.decision.Outcome`, or `unrepaired`
                   (due, and nobody did it), or `told` (none was due)
@@ -104,11 +107,13 @@ def incident_members(incident: IncidentNote, limit: int) -> dict[str, object]:
         "status": "closed" if incident.closed_at else "open",
         "closed_at": moment(incident.closed_at),
         "closed_by": clean(incident.closed_by, limit),
+        "contested": incident.contested,
+        "actors": [clean(one, limit) for one in incident.actors],
     }
 
 
-def incident_line(incident: IncidentNote, limit: int) -> str:
-    """One line: which incident, how old, how large, and whether it is over."""
+def incident_lines(incident: IncidentNote, limit: int) -> list[str]:
+    """Which incident, how old, how large, and whether it is over; and who fights for the key."""
     count = f"{incident.findings} finding{'s' * (incident.findings != 1)}"
     opened = f"opened {ago(incident.at - incident.opened_at)} ago"
     end = incident.stage.value.replace("_", " ")
@@ -118,7 +123,9 @@ def incident_line(incident: IncidentNote, limit: int) -> str:
         end = "closed, nobody knows by whom"
     else:
         end = f"closed by {clean(incident.closed_by, limit)}"
-    return f"Incident {incident.id[:8]}, {opened}, {count}; {end}"
+    names = ", ".join(clean(one, limit) for one in incident.actors)
+    fight = [f"Taken away again and again by {names}"] if names else []
+    return [f"Incident {incident.id[:8]}, {opened}, {count}; {end}", *fight]
 
 
 def ago(seconds: float) -> str:
@@ -203,6 +210,7 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
         "reason": decision.reason.value,
         "incident": incident_members(incident, limit) if incident else None,
         "dry_run": decision.dry_run,
+        "budget": decision.budget.value if decision.budget else None,
         "outcome": advice.stage(decision),
         "account": clean(finding.account, name),
         "region": clean(finding.region, name),
@@ -269,7 +277,7 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
         lines += ["DRY RUN: kms-monitor only watches here. Nothing was written to KMS.", ""]
     lines += [advice.impact(decision), ""]
     if decision.incident:
-        lines += [incident_line(decision.incident, limit), ""]
+        lines += [*incident_lines(decision.incident, limit), ""]
     failed = f", failed with {clean(finding.error_code, name)}" if finding.error_code else ""
     lines.append(f"What    {clean(finding.title, limit)}")
     lines.append(f"Call    {clean(finding.event_name, name)}{failed}")
