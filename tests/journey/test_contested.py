@@ -1,0 +1,116 @@
+"""A fight for a key, against the real daemon: it ends, and the key is put back when it is over."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.loops import held
+from monitor.simulator.server import Simulator
+from tests.journey.conftest import ACCOUNT, Person, daemon, settings_for, until
+
+OURS = f"arn:aws:iam::{ACCOUNT}:user/kms-monitor"
+
+
+def calls(simulator: Simulator, name: str, arn: str = OURS) -> int:
+    return sum(
+        one["eventName"] == name and one["userIdentity"].get("arn") == arn
+        for one in simulator.records
+    )
+
+
+@asynccontextmanager
+async def fighter(simulator: Simulator, mallory: Person, arn: str) -> AsyncIterator[None]:
+    """A script that disables the key each time that it is enabled."""
+
+    async def fight() -> None:
+        while True:
+            if simulator.kms.state_of(arn) == "Enabled":
+                await mallory.kms.disable_key(KeyId=arn)
+            await asyncio.sleep(0.05)
+
+    task = asyncio.create_task(fight(), name="fight for the key")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def told(sqs: Any, simulator: Simulator) -> list[dict[str, Any]]:
+    """What the topic delivered so far."""
+    found: list[dict[str, Any]] = []
+    while True:
+        answer = await sqs.receive_message(
+            QueueUrl=simulator.topic_queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1
+        )
+        if not (messages := answer.get("Messages")):
+            return found
+        found += [json.loads(json.loads(one["Body"])["Message"]) for one in messages]
+
+
+async def test_a_fight_ends_and_the_key_is_put_back_when_it_is_over(
+    simulator: Simulator,
+    people: Callable[[str], Person],
+    sqs: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(held, "EVERY", 0.3)
+    arn = await people("admin").create_key()
+    settings = settings_for(
+        simulator,
+        tmp_path,
+        limits={"repairs_per_key": 3, "window_minutes": 0.15},
+        responders={
+            "restore_key": {"doubt_seconds": 0},
+            "sns": {"topic_arn": simulator.topic_arn},
+        },
+    )
+    async with daemon(settings) as app:
+
+        def sample(name: str, **labels: str) -> float | None:
+            return app.metrics.registry.get_sample_value(f"kms_monitor_{name}", labels)
+
+        async with fighter(simulator, people("mallory"), arn):
+            await until(lambda: sample("contested_keys") == 1, 15)
+        assert calls(simulator, "EnableKey") == 3
+        assert simulator.kms.state_of(arn) == "Disabled"
+        for number in (1, 2):
+            await people("mallory").kms.schedule_key_deletion(KeyId=arn)
+            await until(lambda n=number: calls(simulator, "CancelKeyDeletion") == n)
+            await until(lambda: simulator.kms.state_of(arn) == "Disabled")
+        assert calls(simulator, "EnableKey") == 3
+        assert (sample("budget_refusals_total", budget="key") or 0) >= 2
+        # Nobody fights any more: when the window has passed it is put back.
+        await until(lambda: simulator.kms.state_of(arn) == "Enabled", 25)
+        await until(lambda: sample("contested_keys") == 0)
+        await until(lambda: sum(one.value for one in open_incidents(app)) == 0)
+    assert calls(simulator, "EnableKey") == 4
+    pages = [one for one in await told(sqs, simulator) if one["incident"]]
+    contested = [one for one in pages if one["incident"]["stage"] == "contested"]
+    assert len(contested) == 1
+    (page,) = contested
+    assert page["severity"] == "critical"
+    assert page["budget"] == "key"
+    assert page["incident"]["actors"] == [f"arn:aws:iam::{ACCOUNT}:user/mallory"]
+    assert "CONTESTED" in page["subject"]
+    assert any("incidents --resume" in step for step in page["next_steps"])
+    assert pages[-1]["incident"]["status"] == "closed"
+
+
+def open_incidents(app: Any) -> list[Any]:
+    return [
+        one
+        for family in app.metrics.registry.collect()
+        for one in family.samples
+        if one.name == "kms_monitor_open_incidents"
+    ]
+
+
