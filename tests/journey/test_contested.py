@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
+from monitor.app import App
+from monitor.key import KeyRef
 from monitor.loops import held
+from monitor.pipeline import Pipeline
 from monitor.simulator.server import Simulator
-from tests.journey.conftest import ACCOUNT, Person, daemon, settings_for, until
+from tests.journey.conftest import ACCOUNT, REGION, Person, daemon, settings_for, until
+from tests.journey.scene import client
 
 OURS = f"arn:aws:iam::{ACCOUNT}:user/kms-monitor"
 
@@ -82,10 +86,10 @@ async def test_a_fight_ends_and_the_key_is_put_back_when_it_is_over(
             await until(lambda: sample("contested_keys") == 1, 15)
         assert calls(simulator, "EnableKey") == 3
         assert simulator.kms.state_of(arn) == "Disabled"
-        for number in (1, 2):
+        for _ in range(2):
             await people("mallory").kms.schedule_key_deletion(KeyId=arn)
-            await until(lambda n=number: calls(simulator, "CancelKeyDeletion") == n)
             await until(lambda: simulator.kms.state_of(arn) == "Disabled")
+        assert calls(simulator, "CancelKeyDeletion") == 2
         assert calls(simulator, "EnableKey") == 3
         assert (sample("budget_refusals_total", budget="key") or 0) >= 2
         # Nobody fights any more: when the window has passed it is put back.
@@ -114,3 +118,74 @@ def open_incidents(app: Any) -> list[Any]:
     ]
 
 
+def by_role(simulator: Simulator, name: str, role: str) -> int:
+    issuers = (
+        one["userIdentity"].get("sessionContext", {}).get("sessionIssuer", {})
+        for one in simulator.records
+        if one["eventName"] == name
+    )
+    return sum(one.get("userName") == role for one in issuers)
+
+
+async def test_two_teams_with_other_ideas_of_what_is_right_do_not_fight_for_ever(
+    simulator: Simulator, people: Callable[[str], Person], sqs: Any, tmp_path: Path
+) -> None:
+    """Each has a daemon of its own, with a role, a queue and a store of its own."""
+    admin = people("admin")
+    first, second = await admin.create_key(), await admin.create_key()
+    await admin.kms.create_alias(AliasName="alias/payments", TargetKeyId=first)
+    other = (await sqs.create_queue(QueueName="other"))["QueueUrl"]
+    other_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:other"
+    async with client(simulator, "events", "admin") as events:
+        target = {"Id": "other", "Arn": other_arn}
+        await events.put_targets(Rule=simulator.rule_name, Targets=[target])
+
+    def team(name: str, queue: str) -> Any:
+        role = f"arn:aws:iam::{ACCOUNT}:role/{name}"
+        return settings_for(
+            simulator,
+            tmp_path,
+            accounts=[{"id": ACCOUNT, "regions": [REGION], "role_arn": role}],
+            queues=[{"url": queue, "region": REGION, "wait_seconds": 1}],
+            responders={"restore_key": {"doubt_seconds": 0}},
+            store={"path": str(tmp_path / f"{name}.db")},
+            sweep={"every_minutes": 0.03, "grace_minutes": 0, "calls_per_second": 100},
+            limits={"repairs_per_key": 2},
+        )
+
+    ours, theirs = team("ours", simulator.queue_url), team("theirs", other)
+    async with daemon(ours) as app:
+        assert await knows_alias(app, first)
+    await admin.kms.update_alias(AliasName="alias/payments", TargetKeyId=second)
+    async with daemon(theirs) as they:
+        assert await knows_alias(they, second)
+        async with daemon(ours) as we:
+            await until(lambda: contested(we) + contested(they) >= 1, 25)
+            before = updates(simulator)
+            await asyncio.sleep(4)
+            assert updates(simulator) == before
+    assert 1 <= by_role(simulator, "UpdateAlias", "ours") <= 2
+    assert 1 <= by_role(simulator, "UpdateAlias", "theirs") <= 2
+
+
+def updates(simulator: Simulator) -> int:
+    return sum(by_role(simulator, "UpdateAlias", name) for name in ("ours", "theirs"))
+
+
+def contested(app: App) -> float:
+    return app.metrics.registry.get_sample_value("kms_monitor_contested_keys") or 0.0
+
+
+async def knows_alias(app: App, arn: str) -> bool:
+    """Wait until the daemon has read the key's aliases."""
+    journey = app.consumers[0].journey
+    assert isinstance(journey, Pipeline)
+    key = KeyRef.parse(arn)
+    assert key is not None
+
+    def reads() -> bool:
+        known = journey.detection.knowledge.key(key)
+        return known is not None and bool(known.aliases)
+
+    await until(reads)
+    return True
