@@ -159,9 +159,9 @@ def holds(document: object, wanted: str) -> bool:
         (there,) = listed(document)
         (ours,) = listed(json.loads(wanted))
         until, needed = until_of(there), until_of(ours)
+        same = {**there, "Condition": None} == {**ours, "Condition": None}
     except (ValueError, TypeError, KeyError, AttributeError):
         return False
-    same = {**there, "Condition": None} == {**ours, "Condition": None}
     return same and bool(until) is bool(needed) and until >= needed
 
 
