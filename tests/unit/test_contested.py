@@ -13,19 +13,29 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from pydantic import BaseModel
 
+from monitor import by_hand
 from monitor.budgets import Budgets
 from monitor.contested import Limits, Spent, used_up
-from monitor.decision import Action, Budget, Decision, IncidentNote, Outcome, Stage
+from monitor.decision import (
+    Action,
+    Budget,
+    Decision,
+    IncidentNote,
+    Outcome,
+    Reason,
+    Stage,
+    Verdict,
+)
 from monitor.detector import NoOptions
 from monitor.errors import WorthRetrying
-from monitor.finding import Severity
-from monitor.incident import Incident
+from monitor.finding import Actor, Kind, Severity
+from monitor.incident import Incident, Seen, advance, told
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.response import Response
 from monitor.stores.memory import MemoryStore
 from monitor.testing.fakes import HandClock
-from tests.samples import BOB, KEY, decision, finding
+from tests.samples import BOB, EPOCH, KEY, decision, finding
 
 LIMITS = Limits(repairs_per_key=3, window=600, repairs_per_hour=1000)
 MINUTE = 60.0
@@ -319,7 +329,7 @@ BLOWS = st.lists(
         st.integers(1, 3),
     ),
     min_size=1,
-    max_size=40,
+    max_size=24,
 )
 
 
@@ -372,3 +382,80 @@ async def test_it_is_known_who_fights() -> None:
     world = World()
     last = await world.fight()
     assert last.finding.actor == BOB
+
+
+# -- the incident
+
+
+def blow(number: int = 1, **changes: Any) -> Decision:
+    """Damage that was not put back, for the budget of the key was used up."""
+    about = finding(
+        event_id=f"e{number}", event_time=EPOCH + number, severity=Severity.CRITICAL,
+        **changes.pop("finds", {}),
+    )  # fmt: skip
+    done = (Action("repair", Outcome.REFUSED, "for now", finished_at=EPOCH + number),)
+    given = {"contested": True, "budget": Budget.KEY, "done": done}
+    return decision(about, **(given | changes))
+
+
+def test_that_a_key_is_contested_is_news_once() -> None:
+    first, stage = advance(None, blow(), None, EPOCH + 2) or pytest.fail("nothing")
+    assert stage is Stage.CONTESTED
+    assert (first.contested_at, first.held_at, first.severity) == (EPOCH + 2, EPOCH + 2, 5)
+    second, stage = advance(first, blow(2), None, EPOCH + 3) or pytest.fail("nothing")
+    assert stage is Stage.REPEATED
+    assert second.contested_at == EPOCH + 2
+    worse = blow(3, finds={"event_name": "ScheduleKeyDeletion"})
+    _, stage = advance(second, worse, None, EPOCH + 4) or pytest.fail("nothing")
+    assert stage is Stage.ESCALATED
+
+
+def test_what_an_account_may_not_do_any_more_is_no_fight() -> None:
+    held = blow(budget=Budget.ACCOUNT)
+    incident, stage = advance(None, held, None, EPOCH + 2) or pytest.fail("nothing")
+    assert (stage, incident.contested_at, incident.held_at) == (
+        Stage.REPAIR_FAILED,
+        0,
+        EPOCH + 2,
+    )
+
+
+def test_the_note_says_who_fights_the_latest_first() -> None:
+    incident = None
+    for number, name in enumerate(["a", "b", "a", "c"], 1):
+        made = blow(number, finds={"actor": Actor(arn=name)})
+        incident, stage = advance(incident, made, None, EPOCH + 9) or pytest.fail("nothing")
+    assert incident is not None
+    note = told(incident, Stage.REPEATED, EPOCH + 9)
+    assert note.contested
+    assert note.actors == ("c", "a", "b")
+    seen = blow(9, finds={"event_name": "KeySeenWorse", "actor": Actor()})
+    incident, stage = advance(incident, seen, None, EPOCH + 9) or pytest.fail("nothing")
+    assert told(incident, stage, EPOCH + 9).actors == ("c", "a", "b")
+
+
+def test_when_the_key_is_right_nothing_waits_any_more() -> None:
+    incident, _ = advance(None, blow(), None, EPOCH + 2) or pytest.fail("nothing")
+    enabled = decision(
+        finding(kind=Kind.CHANGE, event_name="EnableKey", event_time=EPOCH + 5),
+        verdict=Verdict.ACCEPT,
+        reason=Reason.ACCEPTED_CHANGE,
+    )
+    ended, stage = advance(incident, enabled, Seen(), EPOCH + 6) or pytest.fail("nothing")
+    assert (stage, ended.contested_at, ended.held_at) == (Stage.CLOSED, 0, 0)
+    assert told(ended, stage, EPOCH + 6).actors == ()
+
+
+def test_who_hears_of_severe_things_only_hears_of_a_fight() -> None:
+    note = IncidentNote("a", Stage.CONTESTED, 1, Severity.CRITICAL, 9, 2, contested=True)
+    assert replace(blow(), incident=note).weight is Severity.CRITICAL
+    mild = decision(finding(severity=Severity.LOW), incident=note)
+    assert mild.weight is Severity.CRITICAL
+
+
+def test_by_hand() -> None:
+    incident, _ = advance(None, blow(), None, EPOCH + 2) or pytest.fail("nothing")
+    assert by_hand.resumed(incident, "carol", "over", EPOCH + 9).resumed_at == EPOCH + 9
+    free = by_hand.let_go(incident)
+    assert (free.contested_at, free.held_at, free.open) == (0, 0, True)
+    assert by_hand.closed(incident, "carol", "meant", EPOCH + 9).held_at == 0
