@@ -25,4 +25,4 @@ def resumed(incident: Incident, who: str, reason: str, now: float) -> Incident:
 
 def let_go(incident: Incident) -> Incident:
     """The budgets allow to put the key back again."""
-    return replace(incident, held_at=0.0, contested_at=0.0)
+    return replace(incident, held_at=0.0, contested_at=0.0, contested_with="")

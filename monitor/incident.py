@@ -77,6 +77,8 @@ class Incident(msgspec.Struct, frozen=True):
     """How the last repair went, or how the key was seen, in words."""
     contested_at: float = 0.0
     """Since when the key is contested: put back no more for now. 0 while it is not."""
+    contested_with: str = ""
+    """The id of the finding by which it became so."""
     held_at: float = 0.0
     """Since when something waits because a budget of repairs is used up; 0 where nothing does."""
     resumed_at: float = 0.0
@@ -265,10 +267,13 @@ def close(incident: Incident, finding: Finding, now: float) -> Incident:
 def hold(incident: Incident, decision: Decision, came: Stage, now: float) -> Advanced:
     """It is put back no more until a budget allows it. That a key is contested is news once."""
     held = replace(incident, held_at=incident.held_at or now)
-    if decision.budget is not Budget.KEY:
-        return held, came if incident.contested_at else Stage.REPAIR_FAILED
-    stage = came if incident.contested_at else Stage.CONTESTED
-    return replace(held, contested_at=incident.contested_at or now), stage
+    name = decision.finding.finding_id
+    if decision.budget is Budget.KEY and not incident.contested_at:
+        held = replace(held, contested_at=now, contested_with=name)
+    if not held.contested_at:
+        return held, Stage.REPAIR_FAILED
+    # Told of again, it is the same news: perhaps nobody has heard of it yet.
+    return held, Stage.CONTESTED if held.contested_with == name else came
 
 
 def mend(known: Incident, decision: Decision, seen: Seen | None, now: float) -> Advanced | None:

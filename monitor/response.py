@@ -107,7 +107,12 @@ class Response:
         Of a contested key only news is told: not every blow of a fight.
         """
         incident = decision.incident
-        if incident is not None and incident.contested and incident.stage is Stage.REPEATED:
+        if (
+            decision.contested
+            and incident is not None
+            and incident.contested
+            and incident.stage is Stage.REPEATED
+        ):
             left = (name for name in decision.responders if self.responders[name].repairs)
             return replace(decision, responders=tuple(left))
         if (

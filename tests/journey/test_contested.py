@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
 from monitor.app import App
+from monitor.cli import app as program
 from monitor.key import KeyRef
 from monitor.loops import held
 from monitor.pipeline import Pipeline
@@ -107,6 +110,38 @@ async def test_a_fight_ends_and_the_key_is_put_back_when_it_is_over(
     assert "CONTESTED" in page["subject"]
     assert any("incidents --resume" in step for step in page["next_steps"])
     assert pages[-1]["incident"]["status"] == "closed"
+
+
+async def test_a_person_has_the_key_put_back_at_once(
+    simulator: Simulator,
+    people: Callable[[str], Person],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(held, "EVERY", 0.3)
+    arn = await people("admin").create_key()
+    settings = settings_for(
+        simulator,
+        tmp_path,
+        limits={"repairs_per_key": 1},
+        responders={"restore_key": {"doubt_seconds": 0}},
+    )
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_none=True)))
+    async with daemon(settings) as app:
+        async with fighter(simulator, people("mallory"), arn):
+            await until(lambda: contested(app) == 1, 15)
+
+        def command(*words: str) -> str:
+            result = CliRunner().invoke(program, ["incidents", *words, "--config", str(file)])
+            assert result.exit_code == 0, result.output
+            return result.stdout
+
+        found = json.loads(await asyncio.to_thread(command, "--open", "--json"))
+        resume = ("--resume", found["id"][:8], "--reason", "they stopped")
+        await asyncio.to_thread(command, *resume)
+        await until(lambda: simulator.kms.state_of(arn) == "Enabled")
+        await until(lambda: contested(app) == 0)
 
 
 def open_incidents(app: Any) -> list[Any]:

@@ -305,6 +305,15 @@ async def test_not_every_blow_of_a_fight_is_told(stage: Stage, told: int) -> Non
     assert len(world.told) - before == told
 
 
+async def test_what_was_put_back_before_the_fight_is_told_in_spite_of_it() -> None:
+    """Such as news whose first telling failed."""
+    world = World()
+    world.response.incidents = Incidents(Stage.REPEATED)
+    world.state = "off"
+    await world.response.carry_out(world.news())
+    assert len(world.told) == 1
+
+
 async def test_of_two_who_have_other_ideas_of_what_is_right_neither_goes_on_for_ever() -> None:
     """Two of us, of two teams: what one puts back is damage for the other."""
     ours, theirs = World(), World()
@@ -410,6 +419,13 @@ def test_that_a_key_is_contested_is_news_once() -> None:
     assert stage is Stage.ESCALATED
 
 
+def test_who_has_not_heard_of_it_yet_hears_of_it_again() -> None:
+    first, _ = advance(None, blow(), None, EPOCH + 2) or pytest.fail("nothing")
+    second, _ = advance(first, blow(2), None, EPOCH + 3) or pytest.fail("nothing")
+    again, stage = advance(second, blow(), None, EPOCH + 4) or pytest.fail("nothing")
+    assert (again, stage) == (second, Stage.CONTESTED)
+
+
 def test_what_an_account_may_not_do_any_more_is_no_fight() -> None:
     held = blow(budget=Budget.ACCOUNT)
     incident, stage = advance(None, held, None, EPOCH + 2) or pytest.fail("nothing")
@@ -457,5 +473,6 @@ def test_by_hand() -> None:
     incident, _ = advance(None, blow(), None, EPOCH + 2) or pytest.fail("nothing")
     assert by_hand.resumed(incident, "carol", "over", EPOCH + 9).resumed_at == EPOCH + 9
     free = by_hand.let_go(incident)
-    assert (free.contested_at, free.held_at, free.open) == (0, 0, True)
+    assert (free.contested_at, free.contested_with, free.held_at) == (0, "", 0)
+    assert free.open
     assert by_hand.closed(incident, "carol", "meant", EPOCH + 9).held_at == 0
