@@ -11,7 +11,7 @@ the repairer takes, keeps them from working on it at once, but not from counting
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from uuid import uuid4
 from weakref import WeakValueDictionary
@@ -24,16 +24,17 @@ from monitor.contested import (
     HOUR,
     Limits,
     Spent,
-    counts,
     holds_of,
+    parts_of,
     repairs_in,
     repairs_of,
+    times,
     used_up,
     was_held_back,
 )
-from monitor.decision import Budget, Decision
+from monitor.decision import Action, Budget, Decision
 from monitor.errors import WorthRetrying
-from monitor.finding import Severity
+from monitor.finding import Finding, Severity
 from monitor.key import KeyRef
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
@@ -82,31 +83,36 @@ class Budgets:
         if decision.dry_run:
             return decision
         try:
-            budget = await self.refusing(key)
+            budget = await self.refusing(key, parts_of(decision.finding))
         except StoreError as error:
             self.store_failed("spent", error)
             return decision
         return replace(decision, contested=budget is not None, budget=budget)
 
-    async def refusing(self, key: KeyRef) -> Budget | None:
-        """The budget that forbids to put the key back now. Raises `StoreError`."""
-        now, window = self.clock.now(), self.limits.window
+    async def refusing(self, key: KeyRef, parts: Iterable[str]) -> Budget | None:
+        """The budget that forbids to put any of these parts back now. Raises `StoreError`."""
         incident = await self.store.incident(key)
         # What was before a person said to go on counts no more.
-        since = now - (incident.resumed_at if incident else 0.0)
+        since = self.clock.now() - (incident.resumed_at if incident else 0.0)
+        others = max(0, self.under_way[key.account] - 1)
+        in_account = others + await self.store.spent(repairs_in(key.account), seconds=HOUR)
+        found = [
+            used_up(await self.spent(key, part, since, in_account), self.limits) for part in parts
+        ]
+        return min((one for one in found if one), key=list(Budget).index, default=None)
 
-        async def spent(budget: str, seconds: float) -> int:
+    async def spent(self, key: KeyRef, part: str, since: float, in_account: int) -> Spent:
+        window = self.limits.window
+
+        async def count(budget: str, seconds: float) -> int:
             return await self.store.spent(budget, seconds=min(seconds, since))
 
-        others = self.under_way[key.account] - 1
-        found = Spent(
-            repairs=await spent(repairs_of(key), window),
-            held=await spent(holds_of(key), window) > 0,
-            on_trial=await spent(holds_of(key), 2 * window) > 0,
-            in_account=await self.store.spent(repairs_in(key.account), seconds=HOUR)
-            + max(0, others),
+        return Spent(
+            repairs=await count(repairs_of(key, part), window),
+            held=await count(holds_of(key, part), window) > 0,
+            on_trial=await count(holds_of(key, part), 2 * window) > 0,
+            in_account=in_account,
         )
-        return used_up(found, self.limits)
 
     async def count(self, decision: Decision, key: KeyRef, since: float) -> Decision:
         """Note what the repair has used up. `contested` stays only if it kept something undone.
@@ -115,12 +121,8 @@ class Budgets:
         """
         fresh = [action for action in decision.done if action.finished_at >= since]
         try:
-            for action in filter(counts, fresh):
-                # Told of again, it is the same repair; tried again, it is another one.
-                use = f"{decision.finding.finding_id}|{action.responder}|{action.finished_at}"
-                for budget in (repairs_of(key), repairs_in(key.account)):
-                    seconds = max(HOUR, self.limits.window)
-                    await self.store.spend(budget, use, most=MOST, seconds=seconds)
+            for action in fresh:
+                await self.spend(decision.finding, key, action)
         except StoreError as error:
             self.store_failed("spend", error)
         if decision.budget is None or not was_held_back(decision.done):
@@ -129,6 +131,18 @@ class Budgets:
             await self.hold(decision, key)
         # Whoever fights for a key is worse news than any single call.
         return replace(decision, finding=replace(decision.finding, severity=Severity.CRITICAL))
+
+    async def spend(self, finding: Finding, key: KeyRef, action: Action) -> None:
+        """Note one repair, as many times as it put something back."""
+        parts = parts_of(finding)
+        budgets = [*(repairs_of(key, part) for part in parts), repairs_in(key.account)]
+        for number in range(times(action, parts)):
+            # Told of again, it is the same repair; tried again, it is another one.
+            use = f"{finding.finding_id}|{action.responder}|{action.finished_at}|{number}"
+            for budget in budgets:
+                await self.store.spend(
+                    budget, use, most=MOST, seconds=max(HOUR, self.limits.window)
+                )
 
     async def hold(self, decision: Decision, key: KeyRef) -> None:
         """Count and log it, and remember when the key became contested."""
@@ -145,8 +159,9 @@ class Budgets:
             return
         window = self.limits.window
         try:
-            if not await self.store.spent(holds_of(key), seconds=window):
-                await self.store.spend(holds_of(key), uuid4().hex, most=MOST, seconds=2 * window)
+            for name in (holds_of(key, part) for part in parts_of(decision.finding)):
+                if not await self.store.spent(name, seconds=window):
+                    await self.store.spend(name, uuid4().hex, most=MOST, seconds=2 * window)
         except StoreError as error:
             self.store_failed("spend", error)
 

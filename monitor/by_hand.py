@@ -1,5 +1,7 @@
 """What people, and the budgets of repairs, make of an incident beside its findings. Pure."""
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from monitor.incident import Incident
@@ -12,6 +14,7 @@ def closed(incident: Incident, who: str, reason: str, now: float) -> Incident:
         wrong=frozenset(),
         contested_at=0.0,
         held_at=0.0,
+        held=frozenset(),
         closed_at=max(now, incident.opened_at),
         closed_by=f"{who}, by hand",
         outcome=f"closed by hand: {reason}",
@@ -23,6 +26,9 @@ def resumed(incident: Incident, who: str, reason: str, now: float) -> Incident:
     return replace(incident, resumed_at=now, outcome=f"resumed by hand, {who}: {reason}")
 
 
-def let_go(incident: Incident) -> Incident:
-    """The budgets allow to put the key back again."""
-    return replace(incident, held_at=0.0, contested_at=0.0, contested_with="")
+def let_go(incident: Incident, parts: Iterable[str]) -> Incident:
+    """The budgets allow to put these parts of the key back again."""
+    left = incident.held.difference(parts)
+    if left:
+        return replace(incident, held=left)
+    return replace(incident, held=left, held_at=0.0, contested_at=0.0, contested_with="")

@@ -94,6 +94,8 @@ class Action(msgspec.Struct, frozen=True):
     calls: tuple[str, ...] = ()
     """The writing AWS calls that were sent, in order."""
     finished_at: float = 0.0
+    cut_off: bool = False
+    """It took too long: nobody knows which calls it had sent."""
     about_caller: bool = False
     """It is about whoever did it, and no repair of the key."""
 

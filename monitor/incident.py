@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from monitor.contested import parts_of
 from monitor.decision import Budget, Decision, IncidentNote, Outcome, Reason, Stage, Verdict
 from monitor.finding import Actor, Aspect, Finding, Kind, Severity
 from monitor.key import KeyRef, KeyState
@@ -81,6 +82,8 @@ class Incident(msgspec.Struct, frozen=True):
     """The id of the finding by which it became so."""
     held_at: float = 0.0
     """Since when something waits because a budget of repairs is used up; 0 where nothing does."""
+    held: frozenset[str] = frozenset()
+    """The parts of the key that wait: see `monitor.contested.parts_of`."""
     resumed_at: float = 0.0
     """When a person last said to go on: what was before counts no more for the key's budget."""
     version: int = 0
@@ -258,6 +261,7 @@ def close(incident: Incident, finding: Finding, now: float) -> Incident:
         wrong=frozenset(),
         contested_at=0.0,
         held_at=0.0,
+        held=frozenset(),
         closed_at=max(now, incident.opened_at),
         closed_by=by or NOBODY,
         closed_with=finding.finding_id,
@@ -266,7 +270,8 @@ def close(incident: Incident, finding: Finding, now: float) -> Incident:
 
 def hold(incident: Incident, decision: Decision, came: Stage, now: float) -> Advanced:
     """It is put back no more until a budget allows it. That a key is contested is news once."""
-    held = replace(incident, held_at=incident.held_at or now)
+    parts = incident.held.union(parts_of(decision.finding))
+    held = replace(incident, held_at=incident.held_at or now, held=parts)
     name = decision.finding.finding_id
     if decision.budget is Budget.KEY and not incident.contested_at:
         held = replace(held, contested_at=now, contested_with=name)

@@ -187,8 +187,9 @@ class Response:
     async def act(self, responder: Responder, decision: Decision, seconds: float) -> Action:
         """One action, guarded: what a responder throws becomes an outcome."""
         outcome, detail, calls = Outcome.FAILED, "", tuple[str, ...]()
+        limit = asyncio.timeout(seconds)
         try:
-            async with asyncio.timeout(seconds):
+            async with limit:
                 action = await responder.respond(decision)
                 return replace(action, finished_at=action.finished_at or self.clock.now())
         except Denied as error:
@@ -207,7 +208,14 @@ class Response:
                 responder=responder.name,
                 origin=self.origins.get(responder.name, ""),
             )
-        return Action(responder.name, outcome, detail, calls, finished_at=self.clock.now())
+        return Action(
+            responder.name,
+            outcome,
+            detail,
+            calls,
+            finished_at=self.clock.now(),
+            cut_off=limit.expired(),
+        )
 
     async def claim(self, name: str, owner: str, seconds: float) -> Grant:
         try:

@@ -13,8 +13,8 @@ class LimitSettings(Model):
         default=5,
         ge=1,
         le=1000,
-        description="A key that was put back so often within `window_minutes` is contested: its "
-        "deletion is still cancelled every time, all else is left as it is.",
+        description="A key of which the same part was put back so often within `window_minutes` is "
+        "contested: its deletion is still cancelled every time, that part is left as it is.",
     )
     window_minutes: float = Field(
         default=30,

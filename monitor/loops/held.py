@@ -18,13 +18,12 @@ from monitor.changes import SEEN_OTHERWISE
 from monitor.clock import Clock
 from monitor.errors import MonitorError
 from monitor.event import Event
-from monitor.finding import Aspect
 from monitor.incident import Incident
 from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.own_event import own_event
-from monitor.register import aspect_of
+from monitor.register import STATE, aspect_of
 from monitor.repair.difference import differences, well
 from monitor.repair.live import LiveKeys
 
@@ -65,32 +64,40 @@ class Held:
             await asyncio.sleep(EVERY)
 
     async def check(self) -> None:
-        """Tell of every key that waited and may be put back by now."""
+        """Tell of every key that waited and may be put back by now, part by part."""
         for one in await self.store.incidents(open_only=True):
-            if one.held_at and await self.budgets.refusing(one.key) is None:
-                try:
-                    await self.release(one)
-                except MonitorError as error:
-                    self.log.warning(
-                        "key of an incident cannot be read", key=one.key.arn, problem=str(error)
-                    )
+            free = {
+                part for part in one.held if await self.budgets.refusing(one.key, [part]) is None
+            }
+            if not free:
+                continue
+            try:
+                await self.release(one, free)
+            except MonitorError as error:
+                self.log.warning(
+                    "key of an incident cannot be read", key=one.key.arn, problem=str(error)
+                )
 
-    async def release(self, incident: Incident) -> None:
-        """Let it be put back. Of several replicas one does so."""
+    async def release(self, incident: Incident, parts: set[str]) -> None:
+        """Let these be put back. Of several replicas one does so."""
         key = incident.key
         live, _ = await self.keys.read_parts(await self.keys.read(key), set(incident.wrong))
-        if not await self.store.put_incident(let_go(incident), expected_version=incident.version):
+        if not await self.store.put_incident(
+            let_go(incident, parts), expected_version=incident.version
+        ):
             return
         self.log.info("key may be put back again", key=key.arn, incident=incident.id)
-        for name, about in await self.left(incident, live):
+        for name, about in await self.left(incident, live, parts):
             self.say(name, key, incident, about)
 
-    async def left(self, incident: Incident, live: KeySnapshot) -> list[tuple[str, dict[str, Any]]]:
+    async def left(
+        self, incident: Incident, live: KeySnapshot, parts: set[str]
+    ) -> list[tuple[str, dict[str, Any]]]:
         """What is still wrong, as events: the name of each, and what it says."""
         known, now = await self.store.baseline(incident.key), math.floor(self.clock.now())
         found: list[tuple[str, dict[str, Any]]] = []
         wanted = right_state(known, incident.damaged_at, incident.caused) or KeyState.ENABLED
-        if Aspect.STATE in incident.wrong and not well(live, wanted):
+        if STATE in parts and not well(live, wanted):
             about = {
                 "state": live.state.value,
                 "expected": wanted.value,
@@ -101,7 +108,7 @@ class Held:
         others = {
             name: does
             for name, (_, does) in (differences(live, known) if known else {}).items()
-            if aspect_of(name) in incident.wrong - {Aspect.STATE}
+            if name != STATE and (name in parts or aspect_of(name).value in parts)
         }
         if others:
             found.append((SEEN_OTHERWISE, {"changes": others, "seenSince": now}))

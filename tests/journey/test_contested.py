@@ -17,6 +17,7 @@ from monitor.cli import app as program
 from monitor.key import KeyRef
 from monitor.loops import held
 from monitor.pipeline import Pipeline
+from monitor.repair.work import ROUNDS
 from monitor.simulator.server import Simulator
 from tests.journey.conftest import ACCOUNT, REGION, Person, daemon, settings_for, until
 from tests.journey.scene import client
@@ -182,7 +183,8 @@ async def test_two_teams_with_other_ideas_of_what_is_right_do_not_fight_for_ever
             tmp_path,
             accounts=[{"id": ACCOUNT, "regions": [REGION], "role_arn": role}],
             queues=[{"url": queue, "region": REGION, "wait_seconds": 1}],
-            responders={"restore_key": {"doubt_seconds": 0}},
+            # The other one is faster than our reading back: that must not take a minute each time.
+            responders={"restore_key": {"doubt_seconds": 0, "settle_seconds": 1}},
             store={"path": str(tmp_path / f"{name}.db")},
             sweep={"every_minutes": 0.03, "grace_minutes": 0, "calls_per_second": 100},
             limits={"repairs_per_key": 2},
@@ -199,8 +201,9 @@ async def test_two_teams_with_other_ideas_of_what_is_right_do_not_fight_for_ever
             before = updates(simulator)
             await asyncio.sleep(4)
             assert updates(simulator) == before
-    assert 1 <= by_role(simulator, "UpdateAlias", "ours") <= 2
-    assert 1 <= by_role(simulator, "UpdateAlias", "theirs") <= 2
+    # The last repair may have been planned anew, for the other one was faster than its reading back.
+    assert 1 <= by_role(simulator, "UpdateAlias", "ours") <= 2 + ROUNDS
+    assert 1 <= by_role(simulator, "UpdateAlias", "theirs") <= 2 + ROUNDS
 
 
 def updates(simulator: Simulator) -> int:

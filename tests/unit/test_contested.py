@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from monitor import by_hand
 from monitor.budgets import Budgets
-from monitor.contested import Limits, Spent, used_up
+from monitor.contested import Limits, Spent, parts_of, times, used_up
 from monitor.decision import (
     Action,
     Budget,
@@ -28,7 +28,7 @@ from monitor.decision import (
 )
 from monitor.detector import NoOptions
 from monitor.errors import WorthRetrying
-from monitor.finding import Actor, Kind, Severity
+from monitor.finding import Actor, Aspect, Kind, Severity
 from monitor.incident import Incident, Seen, advance, told
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
@@ -53,7 +53,7 @@ class Repairer:
 
     async def respond(self, decision: Decision) -> Action:
         world, calls = self.world, list[str]()
-        await asyncio.sleep(0)
+        await asyncio.sleep(3600 if world.hangs else 0)
         if world.state == "pending" and not decision.dry_run:
             calls.append("CancelKeyDeletion")
             world.cancelled += 1
@@ -96,7 +96,7 @@ class World:
         self.state = "on"
         self.toggled: list[float] = []
         self.cancelled = 0
-        self.unverified = False
+        self.unverified = self.hangs = False
         self.told: list[Decision] = []
         self.events = 0
         self.response = self.replica(self.store)
@@ -198,6 +198,44 @@ async def test_slow_repairs_are_no_fight() -> None:
         world.clock.at += 301
 
 
+def test_parts_of_a_key() -> None:
+    tags = finding(aspect=Aspect.TAGS, changes={"tag/b": "1", "tag/a": None, "alias/x": None})
+    assert parts_of(tags) == ("tag/a", "tag/b")
+    assert parts_of(finding(changes={"expiry": None})) == ("state",)
+    assert parts_of(finding(aspect=Aspect.GRANTS, changes={"grant-id/1": None})) == ("grants",)
+    assert parts_of(finding(aspect=Aspect.POLICY)) == ("policy",)
+    many = finding(aspect=Aspect.TAGS, changes={f"tag/{n:03}": None for n in range(50)})
+    assert len(parts_of(many)) == 20
+
+
+@pytest.mark.parametrize(
+    ("calls", "parts", "often"),
+    [
+        ((), ("state",), 0),
+        (("CancelKeyDeletion",), ("state",), 0),
+        (("CancelKeyDeletion", "EnableKey"), ("state",), 1),
+        (("CancelKeyDeletion", "EnableKey", "CancelKeyDeletion", "EnableKey"), ("state",), 2),
+        (("UpdateAlias", "UpdateAlias"), ("alias/a",), 2),
+        (("UpdateAlias", "UpdateAlias"), ("alias/a", "alias/b"), 1),
+    ],
+)
+def test_how_often_a_repair_put_a_part_back(
+    calls: tuple[str, ...], parts: tuple[str, ...], often: int
+) -> None:
+    assert times(Action("repair", Outcome.DONE, calls=calls), parts) == often
+
+
+async def test_damage_to_many_parts_at_once_is_no_fight() -> None:
+    world = World()
+    for number in range(20):
+        world.state = "off"
+        news = world.news()
+        about = {"aspect": Aspect.ALIASES, "changes": {f"alias/{number}": None}}
+        news = replace(news, finding=replace(news.finding, **about))
+        assert not (await world.response.carry_out(news)).contested
+    assert not (await world.attack()).contested
+
+
 async def test_late_or_untrue_news_uses_nothing_up_and_is_not_held_back() -> None:
     world = World()
     for _ in range(20):
@@ -216,7 +254,7 @@ async def test_the_same_news_again_is_counted_once() -> None:
     news = world.news()
     for _ in range(5):
         await world.response.carry_out(news)
-    assert await world.store.spent(f"repairs|{KEY.arn}", seconds=600) == 1
+    assert await world.store.spent(f"repairs|{KEY.arn}|state", seconds=600) == 1
 
 
 async def test_a_repair_that_nobody_saw_take_effect_counts() -> None:
@@ -224,6 +262,17 @@ async def test_a_repair_that_nobody_saw_take_effect_counts() -> None:
     world.unverified = True
     await world.fight()
     assert len(world.toggled) == 3
+
+
+@pytest.mark.looptime
+async def test_a_repair_that_was_cut_off_counts_for_nobody_knows_what_it_sent() -> None:
+    world = World()
+    world.hangs = True
+    for _ in range(3):
+        assert not (await world.attack()).contested
+    world.hangs = False
+    assert (await world.attack()).contested
+    assert not world.toggled
 
 
 async def test_what_only_observes_is_not_limited() -> None:
@@ -472,7 +521,7 @@ def test_who_hears_of_severe_things_only_hears_of_a_fight() -> None:
 def test_by_hand() -> None:
     incident, _ = advance(None, blow(), None, EPOCH + 2) or pytest.fail("nothing")
     assert by_hand.resumed(incident, "carol", "over", EPOCH + 9).resumed_at == EPOCH + 9
-    free = by_hand.let_go(incident)
+    free = by_hand.let_go(incident, ["state"])
     assert (free.contested_at, free.contested_with, free.held_at) == (0, "", 0)
     assert free.open
     assert by_hand.closed(incident, "carol", "meant", EPOCH + 9).held_at == 0

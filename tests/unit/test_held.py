@@ -31,7 +31,7 @@ S = KeyState
 WAITS = Incident(
     "a" * 32, KEY, EPOCH - 60, Severity.CRITICAL,
     wrong=frozenset({Aspect.STATE}), damaged_at=EPOCH - 60, caused=S.DISABLED,
-    contested_at=EPOCH, held_at=EPOCH,
+    contested_at=EPOCH, held_at=EPOCH, held=frozenset({"state"}),
 )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ class World:
 
     async def waits(self, **changes: Any) -> None:
         await self.store.put_incident(replace(WAITS, **changes), expected_version=0)
-        await self.store.spend(holds_of(KEY), "x", most=9, seconds=1200)
+        await self.store.spend(holds_of(KEY, "state"), "x", most=9, seconds=1200)
 
     async def incident(self) -> Incident:
         found: Incident | None = await self.store.incident(KEY)
@@ -114,7 +114,8 @@ async def test_a_second_time_it_is_another_finding(world: World) -> None:
     await world.held.check()
     known = await world.incident()
     await world.store.put_incident(
-        replace(known, held_at=world.clock.at), expected_version=known.version
+        replace(known, held_at=world.clock.at, held=frozenset({"state"})),
+        expected_version=known.version,
     )
     world.clock.at += 601
     await world.held.check()
@@ -144,16 +145,27 @@ async def test_a_key_that_is_right_is_let_go_without_a_word(world: World) -> Non
 
 async def test_other_parts_of_a_key_wait_as_well(world: World) -> None:
     known = baseline(S.ENABLED, EPOCH - 999)
-    tags = {"tag:owner": Register("payments", EPOCH - 999, Origin.SEEN, EPOCH)}
+    tags = {"tag/owner": Register("payments", EPOCH - 999, Origin.SEEN, EPOCH)}
     world.store.right[KEY] = replace(
         known, registers=known.registers | tags, aspects=frozenset(Aspect)
     )
     world.live = replace(snapshot(S.ENABLED), tags={"owner": "mallory"})
-    await world.waits(wrong=frozenset({Aspect.TAGS}))
+    await world.waits(wrong=frozenset({Aspect.TAGS}), held=frozenset({"tag/owner"}))
     world.clock.at += 601
     await world.held.check()
     (found,) = world.findings()
     assert (found.aspect, found.title) == (Aspect.TAGS, "KMS key may be put back again: its tags")
+
+
+async def test_a_part_that_is_still_fought_over_keeps_no_other_waiting(world: World) -> None:
+    await world.waits(held=frozenset({"state", "alias/payments"}), wrong=frozenset(Aspect))
+    world.clock.at += 601
+    await world.store.spend(holds_of(KEY, "alias/payments"), "x", most=9, seconds=1200)
+    await world.held.check()
+    assert [found.aspect for found in world.findings()] == [Aspect.STATE]
+    left = await world.incident()
+    assert left.held == frozenset({"alias/payments"})
+    assert left.held_at
 
 
 async def test_what_cannot_be_read_waits_on(world: World) -> None:
@@ -171,8 +183,8 @@ async def test_of_two_replicas_one_tells(world: World) -> None:
     await world.waits()
     world.clock.at += 601
     stale = await world.incident()
-    await world.held.release(stale)
-    await world.held.release(stale)
+    await world.held.release(stale, {"state"})
+    await world.held.release(stale, {"state"})
     assert len(world.told) == 1
 
 
