@@ -31,7 +31,7 @@ class Limits(msgspec.Struct, frozen=True):
     repairs_per_key: int = 5
     window: float = 1800.0
     """Seconds."""
-    repairs_per_hour: int = 200
+    repairs_per_hour: int = 1000
     """In one account."""
 
 

@@ -23,7 +23,7 @@ class LimitSettings(Model):
         description="After it a contested key is put back once more.",
     )
     repairs_per_hour: int = Field(
-        default=200,
+        default=1000,
         ge=1,
         le=100_000,
         description="Repairs in one account. Beyond them deletions are still cancelled, and "

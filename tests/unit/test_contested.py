@@ -64,7 +64,7 @@ class Repairer:
             return Action(self.name, Outcome.WOULD)
         if decision.contested:
             return Action(self.name, Outcome.REFUSED, "for now", tuple(calls))
-        world.state = "on"
+        world.state = "off" if world.many_keys else "on"
         world.toggled.append(world.clock.now())
         calls.append("EnableKey")
         if world.unverified:
@@ -96,7 +96,7 @@ class World:
         self.state = "on"
         self.toggled: list[float] = []
         self.cancelled = 0
-        self.unverified = self.hangs = False
+        self.unverified = self.hangs = self.many_keys = False
         self.told: list[Decision] = []
         self.events = 0
         self.response = self.replica(self.store)
@@ -152,6 +152,17 @@ async def test_after_so_many_repairs_the_key_is_left_as_it_is() -> None:
     assert (world.state, len(world.toggled)) == ("off", 3)
     assert world.sample("budget_refusals_total", budget="key") == 1
     assert world.told[-1].contested
+
+
+async def test_what_was_refused_and_is_told_of_again_is_counted_once() -> None:
+    world = World()
+    await world.fight()
+    world.state = "off"
+    news = world.news()
+    for _ in range(3):
+        assert (await world.response.carry_out(news)).contested
+        world.clock.at += 1
+    assert world.sample("budget_refusals_total", budget="key") == 2
 
 
 async def test_deletion_is_cancelled_all_the_same() -> None:
@@ -302,9 +313,11 @@ async def test_an_account_is_not_overdrawn_by_many_at_once() -> None:
             decision(finding(key=key, event_id=f"e{number}"), responders=("repair",))
         )
 
-    world.state = "off"
+    world.state, world.many_keys = "off", True
     done = await asyncio.gather(*(one(number) for number in range(10)))
-    assert sum(not one.contested and one.done[0].outcome is Outcome.DONE for one in done) <= 4
+    assert len(world.toggled) == 4
+    assert sum(one.budget is Budget.ACCOUNT for one in done) == 6
+    assert not world.response.budgets.under_way.total()
 
 
 async def test_without_the_store_the_repair_goes_on() -> None:
