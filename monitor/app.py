@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -13,14 +14,16 @@ from monitor.approvals import Approvals
 from monitor.assembly import Parts, assemble, make_aws, queues_of
 from monitor.aws import Aws
 from monitor.backoff import Backoff
-from monitor.clock import Clock, SystemClock, iso
+from monitor.clock import Clock, SystemClock
 from monitor.consumer import Consumer
 from monitor.errors import MonitorError, SettingsError
+from monitor.kill_switch import KillSwitch
 from monitor.ledger import Store, StoreError
 from monitor.lookouts import Lookouts
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.policy import own_form
+from monitor.reload import Reload
 from monitor.remembrance import Remembrance
 from monitor.settings import Settings
 from monitor.sources.sqs import SqsSource
@@ -38,8 +41,16 @@ class App:
     """One daemon. `run` ends after `stop`, or raises if a part that should never end does."""
 
     def __init__(
-        self, settings: Settings, loaded: plugins.Loaded, *, clock: Clock | None = None
+        self,
+        settings: Settings,
+        loaded: plugins.Loaded,
+        *,
+        clock: Clock | None = None,
+        file: Path | None = None,
     ) -> None:
+        """`file` is looked at for changes of the settings; without one they stay as they are."""
+        self.file = file
+        self.asked = asyncio.Event()
         self.settings = settings
         self.loaded = loaded
         self.clock = clock or SystemClock()
@@ -58,6 +69,10 @@ class App:
         """Finish what is in flight, then end."""
         self.log.info("stopping")
         self.stopping.set()
+
+    def reload(self) -> None:
+        """Read the settings file again, now."""
+        self.asked.set()
 
     async def run(self, when_up: Callable[[], None] | None = None) -> None:
         """Live until `stop`. `when_up` is called once everything has been started."""
@@ -92,6 +107,7 @@ class App:
 
     async def live(self, aws: Aws, store: Store, when_up: Callable[[], None] | None) -> None:
         settings = self.settings
+        kill_switch = KillSwitch(on=settings.kill_switch, file=settings.kill_switch_file)
         parts = assemble(
             settings,
             self.loaded,
@@ -99,6 +115,7 @@ class App:
             store=store,
             clock=self.clock,
             metrics=self.metrics,
+            kill_switch=kill_switch,
         )
         self.closing.callback(parts.archive.close)
         self.report(parts)
@@ -133,6 +150,18 @@ class App:
                 settings, parts, aws=aws, store=store, clock=self.clock, metrics=self.metrics
             )
             self.problems |= dict(lookouts.problems())
+            reload = Reload(
+                self.file,
+                settings,
+                self.loaded,
+                parts,
+                kill_switch=kill_switch,
+                clock=self.clock,
+                metrics=self.metrics,
+                asked=self.asked,
+                judge_again=lookouts.judge_again,
+            )
+            start("take changed settings", reload.run())
             await self.first_sight(lookouts, start)
             for queue in queues_of(settings):
                 source = SqsSource(queue, aws, self.clock, self.metrics)
@@ -160,7 +189,7 @@ class App:
         await parts.keeper.keep(deeds.stopped())
 
     def report(self, parts: Parts) -> None:
-        """What the settings name and does not work, or no longer: said at the start, and counted."""
+        """What the settings name and does not work: said at the start, and counted."""
         for broken in parts.broken:
             self.metrics.broken_plugins.labels(broken.kind, broken.name).set(1)
             self.log.error(
@@ -173,12 +202,6 @@ class App:
         for kind, names in parts.origins.items():
             for name, origin in names.items():
                 self.metrics.plugin_info.labels(kind, name, origin).set(1)
-        now = self.clock.now()
-        for one in self.settings.suppressions:
-            active = one.active(now)
-            self.metrics.suppressions.labels("active" if active else "expired").inc()
-            if not active:
-                self.log.warning("suppression has run out", until=iso(one.until), reason=one.reason)
 
     async def wind_down(self, consuming: list[asyncio.Task[None]]) -> None:
         """Take nothing more, finish within the grace period, give back the rest."""

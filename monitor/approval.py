@@ -6,7 +6,6 @@ by a session's name (aws-facts 1.3). A key that is never to be approved for, and
 short waiting period, no approval covers.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -16,6 +15,7 @@ from pydantic import Field
 
 from monitor.finding import Actor, Finding
 from monitor.key import KeyRef
+from monitor.key_patterns import TagPatterns, by_any_tag, by_name, either, may_be_alias
 from monitor.setting_types import Model, Pattern
 
 EARLY = 60.0
@@ -115,7 +115,7 @@ class NeverApprove(Model, frozen=True):
         description="Patterns over a key's id, its ARN, or an alias (alias/NAME) that it should "
         "have.",
     )
-    tags: dict[str, Pattern] = Field(
+    tags: TagPatterns = Field(
         default_factory=dict,
         description="Patterns of values by the tag's name; any one is enough. Tags are those that "
         "the key should have.",
@@ -131,16 +131,8 @@ class NeverApprove(Model, frozen=True):
         self, key: KeyRef, aliases: Iterable[str] | None, tags: Mapping[str, str] | None
     ) -> bool:
         """Whether it is one of those keys. What is not known (None) counts against it."""
-        names = [key.key_id, key.arn, *(aliases or ())]
-        if any(fnmatchcase(name, pattern) for name in names for pattern in self.keys):
-            return True
-        if aliases is None and any(may_be_alias(pattern) for pattern in self.keys):
-            return True
-        if tags is None:
-            return bool(self.tags)
-        return any(
-            name in tags and fnmatchcase(tags[name], pattern) for name, pattern in self.tags.items()
-        )
+        answer = either((by_name(self.keys, key, aliases), by_any_tag(self.tags, tags)))
+        return answer is not False
 
     @property
     def needs_to_know(self) -> bool:
@@ -157,12 +149,6 @@ class NeverApprove(Model, frozen=True):
         said = [one.details["window_days"] for one in deletions if "window_days" in one.details]
         days = [int(text) for text in said if text.isascii() and text.isdigit()]
         return bool(deletions) and (not days or min(days) <= self.window_days)
-
-
-def may_be_alias(pattern: str) -> bool:
-    """Whether a pattern may match an alias, `alias/NAME`."""
-    plain = re.split(r"[*?[]", pattern, maxsplit=1)[0]
-    return "alias/".startswith(plain) or plain.startswith("alias/")
 
 
 def matches(actor: Actor, pattern: str) -> bool:

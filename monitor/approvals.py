@@ -46,11 +46,11 @@ class Approvals:
             if finding.kind is Kind.CHANGE and finding.aspect in minded:
                 continue  # a change that another detector minds: that one's finding decides
             found = [] if short else await self.of(finding, rules)
-            decision = decide(finding, rules, found)
+            decision = decide(finding, rules, found, hurried=short)
             # Of what nobody repairs no responder will confirm and spend it: it is spent by being told.
             told = decision.approval is not None and decision.verdict is Verdict.TELL
             if told and not await self.spent(decision, received_at):
-                decision = decide(finding, rules)
+                decision = decide(finding, rules, hurried=short)
             decisions.append(replace(decision, received_at=received_at))
         return decisions
 

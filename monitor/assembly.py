@@ -20,17 +20,19 @@ from monitor.errors import PluginError, SettingsError
 from monitor.escrow import Escrow
 from monitor.evidence_gathering import Gathering
 from monitor.incidents import Incidents
+from monitor.judgement import rules_of
+from monitor.kill_switch import KillSwitch
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
 from monitor.log_keeper import LogKeeper
 from monitor.loops import canary
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
-from monitor.policy import Rules
 from monitor.reimport.bring_back import Reimport, make_reimport
 from monitor.remembrance import Remembrance
 from monitor.repair.live import LiveKeys
 from monitor.response import Response
+from monitor.response_check import faults_of_response
 from monitor.settings import QueueSettings, Settings
 from monitor.settings_file import lines_of, place, plugin_options
 from monitor.sns_trust import SnsTrust
@@ -69,9 +71,11 @@ def assemble(
     store: Store,
     clock: Clock,
     metrics: Metrics,
+    kill_switch: KillSwitch | None = None,
 ) -> Parts:
     broken = list(loaded.broken)
     knowledge = know(settings)
+    kill_switch = kill_switch or KillSwitch()
     services = plugins.Services(
         aws=aws,
         clock=clock,
@@ -80,39 +84,25 @@ def assemble(
         log=structlog.get_logger("responder"),
         environment=settings.environment,
         knowledge=knowledge,
+        may_write=kill_switch.may_write,
     )
     escrows = make_escrows(loaded, services, broken)
     reimport = make_reimport(
         escrows,
         settings.material,
-        aws=aws,
+        # Bringing material back is a repair, too.
+        aws=aws.guarded(kill_switch.may_write),
         clock=clock,
         metrics=metrics.material,
     )
     responders = make_responders(loaded, replace(services, reimport=reimport), broken)
-    rules = Rules(
-        mode=settings.mode,
-        places=settings.places,
-        trusted_accounts=frozenset(settings.trusted_accounts),
-        repairers=tuple(name for name, one in responders.items() if one.repairs),
+    rules = rules_of(
+        settings,
+        loaded,
+        repairers={name: one.aspects for name, one in responders.items() if one.repairs},
         tellers=tuple(name for name, one in responders.items() if not one.repairs),
-        modes=loaded.modes,
-        approved_actors=tuple(settings.approved_actors),
-        never_approve=settings.never_approve,
-        suppressions=tuple(settings.suppressions),
-        aspects=frozenset(
-            aspect for one in responders.values() if one.repairs for aspect in one.aspects
-        ),
     )
-    detectors = plugins.make_all(loaded.detectors, knowledge, broken)
-    detection = Detection(
-        detectors.values(),
-        metrics,
-        knowledge,
-        origins=plugins.origins(loaded.detectors),
-        # Canaries must be heard even if no detector asks for their call.
-        also=[canary.CALL] if settings.canary.keys else [],
-    )
+    detection = detection_of(settings, loaded, knowledge, metrics, broken)
     trust = Trust(
         {queue.label: tuple(queue.senders) for queue in settings.queues},
         SnsTrust(
@@ -155,6 +145,7 @@ def assemble(
             incidents=incidents,
             keeper=keeper,
             budgets=budgets,
+            may_write=kill_switch.may_write,
         ),
         Duplicates(store, clock, metrics),
         Books(metrics),
@@ -164,7 +155,7 @@ def assemble(
         archive=archive,
     )
     origins = {
-        "detector": {name: loaded.detectors[name].source.origin for name in detectors},
+        "detector": {name: loaded.detectors[name].source.origin for name in detection.names},
         "responder": {name: loaded.responders[name].source.origin for name in responders},
         "escrow": {name: loaded.escrows[name].source.origin for name in escrows},
     }
@@ -183,6 +174,25 @@ def assemble(
     )
 
 
+def detection_of(
+    settings: Settings,
+    loaded: plugins.Loaded,
+    knowledge: Knowledge,
+    metrics: Metrics,
+    broken: list[PluginError],
+) -> Detection:
+    """The detectors, made. What throws while it is made is added to `broken` and left out."""
+    detectors = plugins.make_all(loaded.detectors, knowledge, broken)
+    return Detection(
+        detectors.values(),
+        metrics,
+        knowledge,
+        origins=plugins.origins(loaded.detectors),
+        # Canaries must be heard even if no detector asks for their call.
+        also=[canary.CALL] if settings.canary.keys else [],
+    )
+
+
 def know(settings: Settings) -> Knowledge:
     """What the settings say that detectors may know."""
     knowledge = Knowledge(settings.known_to_be_watched)
@@ -193,10 +203,13 @@ def know(settings: Settings) -> Knowledge:
 def make_responders(
     loaded: plugins.Loaded, services: plugins.Services, broken: list[PluginError]
 ) -> dict[str, plugins.Responder]:
-    """Each with a log of its own name."""
+    """Each with a log of its own name. Who repairs or contains gets a door that the kill switch shuts."""
     made: dict[str, plugins.Responder] = {}
     for name, recipe in loaded.responders.items():
-        own = replace(services, log=structlog.get_logger(name))
+        door = services.aws
+        writes = recipe.plugin.repairs or hasattr(recipe.plugin, "wants")
+        aws = door.guarded(services.may_write) if writes else door
+        own = replace(services, aws=aws, log=structlog.get_logger(name))
         made |= plugins.make_all({name: recipe}, own, broken)
     return made
 
@@ -261,12 +274,12 @@ def load(settings: Settings, file: Path) -> plugins.Loaded:
     ) -> BaseModel:
         return plugin_options(model, options, path, file)
 
-    def where(path: tuple[str, ...]) -> str:
+    def where(path: tuple[str | int, ...]) -> str:
         return place(path, str(file), lines_of(file))
 
     detectors = plugins.chosen(settings.detectors, defaults=settings.default_detectors)
     try:
-        return plugins.load_all(
+        loaded = plugins.load_all(
             detectors,
             settings.responders,
             validate,
@@ -277,3 +290,6 @@ def load(settings: Settings, file: Path) -> plugins.Loaded:
     except OSError as error:
         fault = f"plugin_folders: {error.filename}: cannot be read: {error.strerror}"
         raise SettingsError([f"{where(('plugin_folders',))}: {fault}"]) from error
+    if faults := faults_of_response(settings, loaded, where):
+        raise SettingsError(faults)
+    return loaded

@@ -7,8 +7,9 @@ are entered by AssumeRole with an ExternalId; botocore's provider refreshes the 
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
@@ -85,6 +86,9 @@ PASSING = frozenset(
 )
 """These pass by themselves. Beyond them every HTTP status of 500 or more counts as passing."""
 
+READING = ("Describe", "Get", "Head", "List", "Lookup", "Select")
+"""How calls begin that change nothing. Any other counts as writing."""
+
 
 class Entry(msgspec.Struct, frozen=True):
     """How to enter an account: with our own credentials, or through a role."""
@@ -111,6 +115,7 @@ class Aws:
         self.entries = {entry.account: entry for entry in entries}
         self.endpoint_url = endpoint_url
         self.home_region = home_region
+        self.may_write: Callable[[], str | None] = lambda: None
         self.config = AioConfig(
             max_pool_connections=pool,
             connect_timeout=5,
@@ -130,6 +135,15 @@ class Aws:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def guarded(self, may_write: Callable[[], str | None]) -> "Aws":
+        """The same door for who repairs: no writing call goes through while `may_write` says why.
+
+        It shares the clients, and is closed with this one.
+        """
+        door = copy(self)
+        door.may_write = may_write
+        return door
 
     async def close(self) -> None:
         self._clients.clear()
@@ -202,7 +216,12 @@ class Aws:
 
     @asynccontextmanager
     async def calling(self, service: str, call: str) -> AsyncIterator[None]:
-        """Around one call: AWS's errors become ours, counted by service and by a bounded code."""
+        """Around one call: AWS's errors become ours, counted by service and by a bounded code.
+
+        Raises `WorthRetrying` for a writing call while the kill switch is on.
+        """
+        if not call.startswith(READING) and (stopped := self.may_write()) is not None:
+            raise WorthRetrying(f"{service}:{call}: not sent: {stopped}")
         try:
             yield
         except (ClientError, BotoCoreError, TimeoutError, OSError) as error:

@@ -55,6 +55,9 @@ class Books:
         self.metrics.decisions.labels(decision.reason.value).inc()
         if decision.suppressed:
             self.metrics.suppressed.labels(finding.detector).inc()
+        self.metrics.settings.decided(decision.rules)
+        if decision.window and all(action.outcome.settled for action in decision.done):
+            self.metrics.settings.maintenance_changes.labels(decision.window).inc()
         foreign = decision.verdict is Verdict.DROP and decision.reason is not Reason.OWN_CALL
         write = self.log.warning if foreign else self.log.info
         write(
@@ -69,6 +72,9 @@ class Books:
             verdict=decision.verdict.value,
             reason=decision.reason.value,
             suppressed=decision.suppressed,
+            rule=decision.rule,
+            window=decision.window,
+            stopped=decision.stopped,
             incident=decision.incident.id if decision.incident else "",
             stage=decision.incident.stage.value if decision.incident else "",
             actions={action.responder: action.outcome.value for action in decision.done},

@@ -83,7 +83,8 @@ DEFAULT_CONFIG = Path("kms-monitor.yaml")
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
-    The first signal finishes what is in flight; a second one ends at once.
+    The first signal finishes what is in flight; a second one ends at once. SIGHUP reads the settings
+    again; so does a change of the file.
     """
     # Imported here, so that --help and the other commands start fast.
     import structlog  # noqa: PLC0415
@@ -100,7 +101,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
             structlog.get_logger("run").warning("key material may be seen", problem=problem)
     try:
         with asyncio.Runner(loop_factory=fast_loop()) as runner:
-            runner.run(live(App(settings, loaded)))
+            runner.run(live(App(settings, loaded, file=config)))
     except SettingsError as error:
         fail(error)
 
@@ -116,6 +117,7 @@ async def live(daemon: "App") -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     await daemon.run()
 
 
@@ -132,10 +134,13 @@ def fast_loop() -> "Callable[[], asyncio.AbstractEventLoop] | None":
 def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check the settings: file, variables, every plugin and its options.
 
-    Exit code 1 if the settings are good but a plugin of others is broken.
+    Says what every rule for response would do, and which can never decide anything. Exit code 1 if the settings are good but a plugin of others is broken.
     """
     from monitor.assembly import know  # noqa: PLC0415
+    from monitor.clock import SystemClock  # noqa: PLC0415
+    from monitor.kill_switch import KillSwitch  # noqa: PLC0415
     from monitor.plugins import make_all  # noqa: PLC0415
+    from monitor.response_check import described, idle  # noqa: PLC0415
 
     settings, loaded = read(config)
     broken = list(loaded.broken)
@@ -144,6 +149,13 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
         typer.echo(f"kms-monitor: {printable(str(problem))}", err=True)
     places = ", ".join(f"{account} {region}" for account, region in sorted(settings.places))
     typer.echo(f"{config}: the settings are good: mode {settings.mode.value}, guarding {places}")
+    for line in described(settings, loaded, SystemClock().now()):
+        typer.echo(printable(line))
+    switch = KillSwitch(on=settings.kill_switch, file=settings.kill_switch_file)
+    if (stopped := switch.may_write()) is not None:
+        typer.echo(f"nothing would be written: {printable(stopped)}")
+    for sentence in idle(settings, loaded):
+        typer.echo(f"kms-monitor: {printable(sentence)}", err=True)
     if broken:
         raise typer.Exit(1)
 

@@ -27,6 +27,8 @@ class Reason(StrEnum):
 
     ENFORCE = "enforce"
     OBSERVE = "observe"
+    WRITES_STOPPED = "writes_stopped"
+    """The kill switch is on: `Decision.stopped`."""
     FAILED_ATTEMPT = "failed_attempt"
     NOTICE = "notice"
     RECOVERY = "recovery"
@@ -63,7 +65,7 @@ class Outcome(StrEnum):
     ALREADY = "already"
     """There was nothing to do: the world is as it should be, or the ledger says it was done."""
     WOULD = "would"
-    """Mode `observe`: this would have been done."""
+    """Mode `observe`, or the kill switch: this would have been done."""
     UNCONFIRMED = "unconfirmed"
     """The message says what neither the live key nor CloudTrail confirms; nothing was written."""
     REFUSED = "refused"
@@ -156,7 +158,7 @@ class Decision(msgspec.Struct, frozen=True):
     received_at: float = 0.0
     """When the delivery came in (epoch seconds)."""
     dry_run: bool = False
-    """Mode `observe`: judge and tell, write nothing to the guarded account."""
+    """Mode `observe`, or the kill switch: judge and tell, write nothing to the guarded account."""
     suppressed: str = ""
     """Why nobody is told: the reason of the suppression that covers the finding."""
     approval: Approval | None = None
@@ -172,6 +174,20 @@ class Decision(msgspec.Struct, frozen=True):
     """
     budget: Budget | None = None
     """Which one it is."""
+    rule: str = ""
+    """The rule for response that decided, by its name; "" where none did."""
+    rules: tuple[str, ...] = ()
+    """The names of all that may have decided: one, but for keys that are not known yet."""
+    tiers: tuple[str, ...] = ()
+    """The tiers that the key is known to belong to."""
+    window: str = ""
+    """The maintenance window in which the change is meant, by its name."""
+    limits: dict[str, float] = {}
+    """Seconds that an action may take, by responder, where a rule says so."""
+    listeners: tuple[str, ...] | None = None
+    """Who else has to hear of it if it closes an incident; None: everybody who tells."""
+    stopped: str = ""
+    """Why nothing may be written, though it was to be: the kill switch, in words."""
     done: tuple[Action, ...] = ()
     """The actions carried out so far, so that a responder that tells can say what was done."""
     incident: IncidentNote | None = None

@@ -52,7 +52,9 @@ class Detection:
         self.log = structlog.get_logger("detection")
         by_event: dict[tuple[str, str], list[Detector]] = defaultdict(list)
         by_failure: dict[tuple[str, str, str], list[Detector]] = defaultdict(list)
+        self.names: list[str] = []
         for detector in detectors:
+            self.names.append(detector.name)
             for event in detector.events:
                 by_event[event].append(detector)
             for failure in detector.failures:
@@ -112,6 +114,8 @@ TYPES: Mapping[str, type | tuple[type, ...]] = {
     "actor": Actor,
     "error_code": str,
     "occasion": str,
+    "tags_known": bool,
+    "aliases_known": bool,
 }
 
 

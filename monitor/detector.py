@@ -123,6 +123,8 @@ class Base(Generic[OptionsT]):
             details=details or {},
             tags=(known.tags if known else None) or {},
             aliases=(known.aliases if known else None) or (),
+            tags_known=known is not None and known.tags is not None,
+            aliases_known=known is not None and known.aliases is not None,
             techniques=self.about.techniques,
             advice=self.about.advice,
             occasion=occasion,

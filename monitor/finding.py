@@ -191,6 +191,10 @@ class Finding(msgspec.Struct, frozen=True):
     """The key's tags as they should be, as far as they are known, for suppression."""
     aliases: tuple[str, ...] = ()
     """The key's aliases (`alias/NAME`) as they should be, likewise."""
+    tags_known: bool = False
+    """Whether `tags` are all of them. Else the key may have any."""
+    aliases_known: bool = False
+    """Whether `aliases` are all of them."""
     techniques: tuple[str, ...] = ()
     """ATT&CK technique ids of its detector, such as T1485."""
     advice: tuple[str, ...] = ()
@@ -201,6 +205,16 @@ class Finding(msgspec.Struct, frozen=True):
     """The key that the record names. Not always the one that suffers: an alias has two. Filled in."""
     occasion: str = ""
     """What makes it the same finding, where that is more than one event: a window's name."""
+
+    @property
+    def known_tags(self) -> dict[str, str] | None:
+        """The key's tags as they should be; None where they are not known."""
+        return self.tags if self.tags_known else None
+
+    @property
+    def known_aliases(self) -> tuple[str, ...] | None:
+        """The key's aliases as they should be; None where they are not known."""
+        return self.aliases if self.aliases_known else None
 
     @property
     def finding_id(self) -> str:

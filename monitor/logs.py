@@ -83,3 +83,8 @@ def set_up(level: str = "info", form: Format = "auto") -> None:
     # botocore logs whole requests, credentials included, at debug.
     for chatty in ("botocore", "aiobotocore", "aiohttp.access", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def set_level(level: str) -> None:
+    """From now on, lines of this level and above."""
+    logging.getLogger().setLevel(level.upper())

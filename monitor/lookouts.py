@@ -11,6 +11,7 @@ from typing import Any
 from monitor.assembly import Parts, queues_of
 from monitor.aws import Aws
 from monitor.clock import Clock
+from monitor.key import KeyRef
 from monitor.ledger import Store
 from monitor.loops import canary, sweep
 from monitor.loops.canary import Canary
@@ -22,8 +23,11 @@ from monitor.loops.own_road import OwnRoad
 from monitor.loops.silence import Silence
 from monitor.loops.sweep import Sweep
 from monitor.metrics import Metrics
+from monitor.policy import may_be_meant
 from monitor.settings import Settings
 
+CHANGES = "key_changed"
+"""The detector that brings accepted changes to the baselines."""
 Tasks = Iterator[tuple[str, Coroutine[Any, Any, Any]]]
 """What is to be run, and a name for each that reads as a sentence."""
 
@@ -42,6 +46,7 @@ class Lookouts:
         metrics: Metrics,
     ) -> None:
         self.settings = settings
+        self.parts = parts
         self.roads = {
             name: OwnRoad(parts.pipeline, clock, name)
             for name in ("sweep", "canary", "silence", "inventory", "incidents", "budgets")
@@ -59,7 +64,8 @@ class Lookouts:
                 pace=sweep.Pace(
                     pace.every_minutes * 60, pace.grace_minutes * 60, pace.calls_per_second
                 ),
-                judges_changes="key_changed" in parts.origins["detector"],
+                judges_changes=CHANGES in parts.pipeline.detection.names,
+                may_be_meant=self.may_be_meant,
             )
             for place in sorted(settings.places)
         ]
@@ -118,6 +124,19 @@ class Lookouts:
             place = f"{one.account} {one.region}"
             yield f"look at the keys of {place}", one.run()
             yield f"learn all about the keys of {place}", one.drift.run()
+
+    def may_be_meant(self, key: KeyRef, at: float, before: float) -> bool:
+        """Whether a change to the key, in so many seconds before a moment, may be one of a window."""
+        known = self.parts.knowledge.key(key)
+        aliases, tags = (known.aliases, known.tags) if known else (None, None)
+        rules = self.parts.pipeline.rules
+        return may_be_meant(key, aliases, tags, rules, at=at, before=before)
+
+    def judge_again(self) -> None:
+        """Everything that is still wrong is to be judged once more, by the detectors that there are."""
+        for one in self.sweeps:
+            one.drift.judge = CHANGES in self.parts.pipeline.detection.names
+            one.judge_again()
 
     def looking_out(self) -> Tasks:
         for name, road in self.roads.items():

@@ -1,5 +1,7 @@
 """Every metric of the daemon, declared here, or in `monitor.*_metrics` that it holds; born at zero.
 
+Those of incidents, material and settings stand in `monitor.incident_metrics`, `monitor.material_metrics`
+and `monitor.settings_metrics`.
 Names follow Prometheus: base units, `_total` for counters, `_seconds` for times. Label values come
 from closed lists or from the settings, never from a message: no key id, ARN or principal, but for
 keys with an open incident. What a message names outside those lists is counted as `other`.
@@ -21,6 +23,7 @@ from monitor.incident_metrics import IncidentMetrics
 from monitor.key import KeyState
 from monitor.log_metrics import LogMetrics
 from monitor.material_metrics import MaterialMetrics
+from monitor.settings_metrics import SettingsMetrics
 
 OTHER: Final = "other"
 AGE_BUCKETS: Final = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
@@ -149,7 +152,7 @@ class Metrics:
         )
         self.suppressions = Gauge(
             p + "suppressions",
-            "Suppressions in the settings, by whether they had run out at the start.",
+            "Suppressions in the settings, by whether they had run out when the settings were taken.",
             ["state"],
             registry=r,
         )
@@ -236,6 +239,7 @@ class Metrics:
         self.incidents = IncidentMetrics(self.registry, p)
         self.action_log = LogMetrics(self.registry, p)
         self.material = MaterialMetrics(self.registry, p)
+        self.settings = SettingsMetrics(self.registry, p)
         self.approvals = Gauge(
             p + "approvals",
             "Approvals that the store has, by state.",

@@ -59,6 +59,9 @@ class Services:
     """How every key should be, as detectors know it."""
     reimport: "Reimport | None" = None
     """Brings lost key material back from escrow; None where the settings name no escrow."""
+    may_write: Callable[[], str | None] = lambda: None
+    """Why nothing may be written to a guarded account just now: the kill switch; None where it may.
+    To be asked before every writing call. It may turn on in the midst of a repair."""
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ ARN must agree with the record, before anything at all is written. Whether the k
 really bad is not judged here but by the responder that would write, at the moment of writing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -14,7 +14,11 @@ from msgspec.structs import replace
 from monitor.approval import Approval, NeverApprove, matches
 from monitor.decision import Decision, Reason, Verdict
 from monitor.finding import Actor, Aspect, Finding, Kind
+from monitor.key import KeyRef
+from monitor.maintenance import Maintenance
+from monitor.response_rules import Course, ResponseRule, course, may_have_heard
 from monitor.suppression import Suppression
+from monitor.tiers import Tier, graded, tiers_of
 
 
 class Mode(StrEnum):
@@ -44,6 +48,12 @@ class Rules(msgspec.Struct, frozen=True):
     """Keys that neither an approved actor nor an approval may change."""
     aspects: frozenset[Aspect] = frozenset({Aspect.STATE})
     """What of a key the repairers can put back."""
+    aspects_of: dict[str, frozenset[Aspect]] = {}
+    """What each repairer can put back, for rules that name only some; one that is not here: all."""
+    response: tuple[ResponseRule, ...] = ()
+    """The first that matches decides who responds, and how."""
+    tiers: Mapping[str, Tier] = {}
+    maintenance: tuple[Maintenance, ...] = ()
     suppressions: tuple[Suppression, ...] = ()
     own_arns: frozenset[str] = frozenset()
     """How our own calls show in CloudTrail: a user's ARN, or a session's without its name."""
@@ -59,12 +69,38 @@ EXPECTED_OF_US = frozenset({Kind.CHANGE, Kind.NOTICE, Kind.RECOVERY})
 """What our own calls may show as. Damage by our own identity is damage: somebody else may be it."""
 
 
-def decide(finding: Finding, rules: Rules, approvals: Iterable[Approval] = ()) -> Decision:
+class Right(msgspec.Struct, frozen=True):
+    """Why damage counts as meant."""
+
+    reason: Reason
+    approval: Approval | None = None
+    """The approval that says so."""
+    window: str = ""
+    """The maintenance window that says so, by its name."""
+
+
+def decide(
+    finding: Finding,
+    rules: Rules,
+    approvals: Iterable[Approval] = (),
+    *,
+    hurried: bool = False,
+) -> Decision:
     """Turn a finding into a decision. A suppressed one is repaired like any other, and not told.
 
-    `approvals` are those that may cover it: see `monitor.approvals`.
+    `approvals` are those that may cover it: see `monitor.approvals`. `hurried`: it is a deletion
+    with a short waiting period, for which no maintenance window is open.
     """
-    decision = judge(finding, rules, approvals)
+    finding = graded(finding, rules.tiers)
+    way = course_of(finding, rules)
+    decision = replace(
+        judge(finding, rules, way, why_right(finding, rules, approvals, hurried=hurried)),
+        rule=way.rule,
+        rules=way.rules,
+        limits=way.limits,
+        tiers=tiers_of(finding, rules.tiers),
+        listeners=listeners(finding, rules),
+    )
     reason = next((one.reason for one in rules.suppressions if one.covers(finding)), "")
     if not reason or decision.verdict is Verdict.DROP:
         return decision
@@ -72,46 +108,107 @@ def decide(finding: Finding, rules: Rules, approvals: Iterable[Approval] = ()) -
     return replace(decision, responders=left, suppressed=reason)
 
 
-def judge(finding: Finding, rules: Rules, approvals: Iterable[Approval]) -> Decision:
+def judge(finding: Finding, rules: Rules, way: Course, right: Right | None) -> Decision:
     """The decision, whoever is to be told."""
     if (reason := not_ours(finding, rules)) is not None:
         return Decision(finding, Verdict.DROP, reason)
     if finding.kind in ONLY_TOLD:
-        return Decision(finding, Verdict.TELL, ONLY_TOLD[finding.kind], rules.tellers)
+        return Decision(finding, Verdict.TELL, ONLY_TOLD[finding.kind], way.tellers)
     if finding.key is None:
-        return Decision(finding, Verdict.TELL, Reason.NO_KEY, rules.tellers)
+        return Decision(finding, Verdict.TELL, Reason.NO_KEY, way.tellers)
     if not agrees(finding):
-        return Decision(finding, Verdict.TELL, Reason.RECORD_DISAGREES, rules.tellers)
-    right, approval = why_right(finding, rules, approvals)
+        return Decision(finding, Verdict.TELL, Reason.RECORD_DISAGREES, way.tellers)
+    why = right.reason if right else Reason.NO_REPAIRER
+    approval, window = (right.approval, right.window) if right else (None, "")
+    told = Decision(finding, Verdict.TELL, why, way.tellers, approval=approval, window=window)
     if finding.kind is not Kind.CHANGE and finding.aspect not in rules.aspects:
-        reason = right or Reason.NO_REPAIRER
-        return Decision(finding, Verdict.TELL, reason, rules.tellers, approval=approval)
-    observe = rules.modes.get(finding.detector, rules.mode) is Mode.OBSERVE
-    everybody = rules.repairers + rules.tellers
+        return told
+    able = can_repair(finding.aspect, rules, way)
+    # Whoever repairs keeps the memory of what is right, too: no rule takes that away.
+    accepted = replace(told, verdict=Verdict.ACCEPT, dry_run=way.observe or not able)
     if finding.kind is Kind.CHANGE:
-        verdict, reason, who = Verdict.ACCEPT, Reason.ACCEPTED_CHANGE, rules.repairers
-    elif right is not None:
-        verdict, reason, who = Verdict.ACCEPT, right, everybody
-    else:
-        verdict, who = Verdict.REPAIR, everybody
-        reason = Reason.OBSERVE if observe else Reason.ENFORCE
-    return Decision(finding, verdict, reason, who, dry_run=observe, approval=approval)
+        return replace(accepted, reason=Reason.ACCEPTED_CHANGE, responders=rules.repairers)
+    if right is not None:
+        return replace(accepted, responders=rules.repairers + way.tellers)
+    if not able:
+        return told
+    reason = Reason.OBSERVE if way.observe else Reason.ENFORCE
+    who = way.repairers + way.tellers
+    return Decision(finding, Verdict.REPAIR, reason, who, dry_run=way.observe)
+
+
+def course_of(finding: Finding, rules: Rules) -> Course:
+    """Who is to respond and how, by the rules, else by the detector's mode, else by the whole's."""
+    return course(
+        finding,
+        rules.response,
+        rules.tiers,
+        observe=rules.modes.get(finding.detector, rules.mode) is Mode.OBSERVE,
+        repairers=rules.repairers,
+        tellers=rules.tellers,
+    )
+
+
+def can_repair(aspect: Aspect, rules: Rules, way: Course) -> bool:
+    """Whether any repairer that may respond can put it back; all together can."""
+    return way.repairers == rules.repairers or any(
+        aspect in rules.aspects_of.get(name, rules.aspects) for name in way.repairers
+    )
+
+
+def listeners(finding: Finding, rules: Rules) -> tuple[str, ...] | None:
+    """Who has to hear of it if it closes an incident; None: everybody who tells."""
+    if not rules.response:
+        return None
+    return may_have_heard(finding, rules.response, rules.tiers, rules.tellers)
 
 
 def why_right(
-    finding: Finding, rules: Rules, approvals: Iterable[Approval]
-) -> tuple[Reason | None, Approval | None]:
-    """Why damage counts as meant, and the approval that says so; of several the one spent for it."""
+    finding: Finding, rules: Rules, approvals: Iterable[Approval], *, hurried: bool
+) -> Right | None:
+    """Why damage counts as meant; of several approvals by the one that was spent for it."""
     key = finding.key
     if key is None or rules.never_approve.holds(key, finding.aliases, finding.tags):
-        return None, None
+        return None
     if is_approved(finding.actor, rules):
-        return Reason.APPROVED_ACTOR, None
+        return Right(Reason.APPROVED_ACTOR)
+    if (window := open_window(finding, rules, hurried=hurried)) is not None:
+        # Whatever confirms an approved actor's changes confirms these, too: only for a while he is one.
+        return Right(Reason.APPROVED_ACTOR, window=window.name)
     covering = sorted(
         (one for one in approvals if one.covers(finding)),
         key=lambda one: (not one.used_by(finding.event_id), one.until),
     )
-    return (Reason.APPROVED_CHANGE, covering[0]) if covering else (None, None)
+    return Right(Reason.APPROVED_CHANGE, covering[0]) if covering else None
+
+
+def open_window(finding: Finding, rules: Rules, *, hurried: bool) -> Maintenance | None:
+    """The maintenance window in which the change is meant. What is not known of a key keeps it shut."""
+    key = finding.key
+    if finding.kind is not Kind.DAMAGE or key is None or hurried or not rules.maintenance:
+        return None
+    if rules.never_approve.holds(key, finding.known_aliases, finding.known_tags):
+        return None
+    return next((one for one in rules.maintenance if one.covers(finding, rules.tiers)), None)
+
+
+def may_be_meant(
+    key: KeyRef,
+    aliases: Iterable[str] | None,
+    tags: Mapping[str, str] | None,
+    rules: Rules,
+    *,
+    at: float,
+    before: float,
+) -> bool:
+    """Whether a change to the key, in so many seconds before a moment, may be one of a window."""
+    if not rules.maintenance or rules.never_approve.holds(key, aliases, tags):
+        return False
+    return any(
+        one.is_about(key, aliases, tags, rules.tiers) is not False
+        and one.open_at(at, before=before)
+        for one in rules.maintenance
+    )
 
 
 def not_ours(finding: Finding, rules: Rules) -> Reason | None:

@@ -6,7 +6,7 @@ notification told twice is better than one never told.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from uuid import uuid4
 
@@ -16,15 +16,18 @@ from msgspec.structs import replace
 from monitor import deeds
 from monitor.budgets import Budgets
 from monitor.clock import Clock
-from monitor.decision import Action, Decision, Outcome, Stage, Verdict
+from monitor.decision import Action, Decision, Outcome, Reason, Stage, Verdict
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
+from monitor.finding import Kind, Severity
 from monitor.ledger import Claim, Grant, Store, StoreError, action_id
 from monitor.log_keeper import LogKeeper
 from monitor.metrics import Metrics
 from monitor.plugins import Container, Responder
+from monitor.response_rules import LONGEST
 
-LONGEST = {True: 150.0, False: 30.0}
-"""Seconds that a responder may take, by whether it repairs."""
+HOLD = 900.0
+"""Seconds after a change in a maintenance window, until which CloudTrail's event history should confirm
+it (aws-facts 4.7). Nobody is told before: each such change would be told twice."""
 
 
 class Incidents(Protocol):
@@ -53,12 +56,17 @@ class Response:
         incidents: Incidents | None = None,
         keeper: LogKeeper | None = None,
         budgets: Budgets | None = None,
+        may_write: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`origins`: whose each responder is, by its name, for the log."""
+        """`origins`: whose each responder is, by its name, for the log.
+
+        `may_write` says why nothing may be written just now: the kill switch.
+        """
         self.origins = origins or {}
         self.budgets = budgets or Budgets(store, clock, metrics)
         self.incidents = incidents
         self.keeper = keeper or LogKeeper(store, clock, metrics)
+        self.may_write = may_write
         self.responders = responders
         self.store = store
         self.clock = clock
@@ -73,14 +81,20 @@ class Response:
         repairing = [one for one in decision.responders if self.responders[one].repairs]
         decision = await self.repair(repairing, decision)
         await self.keeper.keep(deeds.approved(decision))
+        if decision.window and self.unsure(decision):
+            return decision
+        if decision.window and is_calm(decision):
+            decision = lowered(decision)
         if self.incidents is not None:
             decision = self.with_tellers(await self.incidents.note(decision))
         left = [one for one in decision.responders if one not in repairing]
         # Whoever tells has to know what was done about the caller.
         for name in sorted(left, key=lambda one: not self.contains(one)):
             responder = self.responders[name]
-            if not isinstance(responder, Container) or responder.wants(decision):
+            if not isinstance(responder, Container):
                 decision = await self.act_once(name, decision)
+            elif responder.wants(decision):
+                decision = await self.act_once(name, self.held_back(decision))
         if self.incidents is not None:
             await self.incidents.carried_out(decision)
         return decision
@@ -93,20 +107,36 @@ class Response:
         key = decision.finding.key
         if key is None or not names:
             for name in names:
-                decision = await self.act_once(name, decision)
+                decision = await self.act_once(name, self.held_back(decision))
             return decision
         try:
             async with self.budgets.turn(key, LONGEST[True]):
                 since = self.clock.now()
                 decision = await self.budgets.limit(decision, key)
                 for name in names:
-                    decision = await self.act_once(name, decision)
+                    decision = await self.act_once(name, self.held_back(decision))
                 return await self.budgets.count(decision, key, since)
         except WorthRetrying as error:
             waited = [Action(name, Outcome.RETRY, str(error)) for name in names]
             for action in waited:
                 self.note(action, decision, action.outcome)
             return replace(decision, done=(*decision.done, *waited))
+
+    def held_back(self, decision: Decision) -> Decision:
+        """The same, as a dry run while the kill switch is on."""
+        stopped = self.may_write()
+        if stopped is None or decision.dry_run:
+            return decision
+        self.log.warning("writes are stopped", finding=decision.finding.finding_id, problem=stopped)
+        repair = decision.verdict is Verdict.REPAIR
+        reason = Reason.WRITES_STOPPED if repair else decision.reason
+        return replace(decision, dry_run=True, reason=reason, stopped=stopped)
+
+    def unsure(self, decision: Decision) -> bool:
+        """Whether a change in a maintenance window is not confirmed yet, and soon will be."""
+        young = self.clock.now() - decision.finding.event_time < HOLD
+        waiting = [one for one in decision.done if one.outcome is Outcome.RETRY and not one.calls]
+        return young and bool(waiting) and len(waiting) == len(decision.done)
 
     async def act_once(self, name: str, decision: Decision) -> Decision:
         action = await self.once(self.responders[name], decision)
@@ -115,7 +145,8 @@ class Response:
     def with_tellers(self, decision: Decision) -> Decision:
         """An accepted change is not told, unless it closes an incident that people know of.
 
-        Of a contested key only news is told: not every blow of a fight.
+        Then whoever may have heard of the incident hears of its end, whatever rule it goes by. Of a
+        contested key only news is told: not every blow of a fight.
         """
         incident = decision.incident
         if (
@@ -131,21 +162,20 @@ class Response:
             or incident.stage is not Stage.CLOSED
             or incident.silent
             or decision.suppressed
-            or decision.verdict is not Verdict.ACCEPT
+            or not ends_for_all(decision)
         ):
             return decision
-        told = tuple(
-            name
-            for name, one in self.responders.items()
-            if not one.repairs and not self.contains(name)
-        )
+        told = decision.listeners
+        if told is None:
+            told = tuple(name for name, one in self.responders.items() if not one.repairs)
+        told = tuple(name for name in told if not self.contains(name))
         names = dict.fromkeys((*decision.responders, *told))
         return replace(decision, responders=tuple(names))
 
     async def once(self, responder: Responder, decision: Decision) -> Action:
         """Do it unless it was done before, or is being done elsewhere."""
         name, owner = action_id(responder.name, self.occasion(responder, decision)), uuid4().hex
-        seconds = LONGEST[responder.repairs]
+        seconds = decision.limits.get(responder.name, LONGEST[responder.repairs])
         grant = await self.claim(name, owner, seconds + 30)
         if grant.claim is Claim.DONE and grant.action is not None:
             # As it was, so that whoever tells about it later tells the whole story.
@@ -254,3 +284,27 @@ class Response:
     def store_failed(self, call: str, error: StoreError) -> None:
         self.metrics.store_errors.labels(call).inc()
         self.log.error("store cannot be used", call=call, error=str(error))
+
+
+def ends_for_all(decision: Decision) -> bool:
+    """Whether a decision that closes an incident is told to more than it names itself.
+
+    What is told only goes to whom its rule names; with rules those may be others than were told of the
+    incident.
+    """
+    if decision.verdict is Verdict.ACCEPT:
+        return True
+    return decision.finding.kind is Kind.RECOVERY and decision.listeners is not None
+
+
+def is_calm(decision: Decision) -> bool:
+    """Whether a change in a maintenance window was confirmed and left as it is."""
+    good = {Outcome.DONE, Outcome.ALREADY}
+    accepted = all(one.outcome in good and not one.calls for one in decision.done)
+    return decision.verdict is Verdict.ACCEPT and bool(decision.done) and accepted
+
+
+def lowered(decision: Decision) -> Decision:
+    """The same at low noise: nobody has to get up for it."""
+    severity = min(decision.finding.severity, Severity.LOW)
+    return replace(decision, finding=replace(decision.finding, severity=severity))

@@ -1,6 +1,6 @@
 """Types that several models of the settings share."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -18,6 +18,9 @@ AccountId = Annotated[str, BeforeValidator(quoted), Field(pattern=r"^\d{12}$")]
 Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]{0,20}:[a-z0-9-]+:[^\s]*$", max_length=2048)]
 Pattern = Annotated[str, Field(min_length=1, max_length=2048)]
 """With `*`, `?` and `[...]`, as shells have them."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]
+"""Fit for a metric label and for people."""
+SeverityWord = Literal["info", "low", "medium", "high", "critical"]
 
 
 def is_key(arn: str) -> str:

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from monitor.approval import NeverApprove
 from monitor.key import partition_of
 from monitor.knowledge import Watched
 from monitor.logs import Format
@@ -18,8 +17,8 @@ from monitor.policy import Mode
 from monitor.setting_types import AccountId, Model
 from monitor.settings_limits import LimitSettings
 from monitor.settings_material import MaterialSettings
+from monitor.settings_response import ResponseSettings
 from monitor.settings_sight import CanarySettings, SweepSettings, WatchedSettings
-from monitor.suppression import Suppression
 
 REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
 QUEUE_URL = re.compile(
@@ -171,7 +170,7 @@ Detectors = Annotated[
 ]
 
 
-class Settings(Model):
+class Settings(ResponseSettings):
     """The whole of them. Options of plugins are validated by the plugins' own models."""
 
     mode: Mode = Field(
@@ -205,17 +204,6 @@ class Settings(Model):
         [],
         description="Folders whose `*.py` files hold plugins of your own. They are imported at the "
         "start; what they hold runs only if it is named above.",
-    )
-    approved_actors: list[str] = Field(
-        [],
-        description="Whose changes are right: patterns over the ARN of an IAM user or role. Each "
-        "change is looked up in CloudTrail's event history before it is believed.",
-    )
-    never_approve: NeverApprove = NeverApprove()
-    suppressions: list[Suppression] = Field(
-        default_factory=list,
-        description="Findings that nobody is to be told of. What they silence is still counted, "
-        "logged and repaired.",
     )
     trusted_accounts: list[AccountId] = Field(
         [],

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from monitor.finding import Finding, Severity
+from monitor.key_patterns import TagPatterns, by_all_tags
 from monitor.setting_types import AccountId, Pattern
 
 NEVER = "never"
@@ -78,7 +79,7 @@ class Suppression(BaseModel, extra="forbid", frozen=True):
     addresses: list[IPvAnyNetwork] = Field(
         default_factory=list, description="Where the call came from: addresses or CIDR blocks."
     )
-    tags: dict[str, Pattern] = Field(
+    tags: TagPatterns = Field(
         default_factory=dict,
         description="Patterns of values by the tag's name. They all have to match. Tags are those "
         "that the key should have, not those that somebody gave it a moment ago.",
@@ -120,10 +121,7 @@ class Suppression(BaseModel, extra="forbid", frozen=True):
             and (not self.accounts or account in self.accounts)
             and (not self.addresses or self.comes_from(actor.source_ip))
             and (not self.keys or any_match(self.keys, *names))
-            and all(
-                name in finding.tags and fnmatchcase(finding.tags[name], pattern)
-                for name, pattern in self.tags.items()
-            )
+            and by_all_tags(self.tags, finding.tags) is True
         )
 
     def comes_from(self, text: str) -> bool:

@@ -25,7 +25,7 @@ MOST_TEXT = 200
 
 async def approved(asked: Approval, settings: Settings, clock: Clock) -> Approval:
     """With its approver. Raises `SettingsError` where it may not be; asks AWS only what it has to."""
-    never, key = settings.never_approve, asked.key
+    never, key = settings.never_approved, asked.key
     if never.holds(key, (), {}):
         raise never_approved(key)
     async with make_aws(settings, Metrics()) as aws:

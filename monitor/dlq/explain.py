@@ -133,7 +133,15 @@ class Explainer:
             return error.reason, clean(detail), (), fault_in(dead.body, detail)
         seen = [self.detection.inspect(event) for event in opened.events]
         broken = {name for one in seen for name in one.broken}
-        decisions = [decide(finding, self.rules) for one in seen for finding in one.findings]
+        decisions = [
+            decide(
+                finding,
+                self.rules,
+                hurried=self.rules.never_approve.too_short(one.findings),
+            )
+            for one in seen
+            for finding in one.findings
+        ]
         findings = tuple(judged(decision) for decision in decisions)
         if broken:
             return BROKEN, f"detector {', '.join(sorted(broken))} breaks on it", findings, 0

@@ -24,10 +24,10 @@ from monitor.dlq.explain import Dead, Explainer, Explanation
 from monitor.dlq.queues import Dlq, Found, Source, find, fullness
 from monitor.dlq.walk import Walk
 from monitor.errors import SettingsError
+from monitor.judgement import rules_by_name
 from monitor.logs import printable
 from monitor.metrics import Metrics
 from monitor.plugins import Loaded, make_all
-from monitor.policy import Rules
 from monitor.settings import Settings
 
 LOOK_SECONDS = 30
@@ -83,17 +83,10 @@ async def stopped_by_signals(work: Callable[[Stopping], Awaitable[T]]) -> T:
 
 def explainer(settings: Settings, loaded: Loaded) -> Explainer:
     """The daemon's own judgement, with the responders' names but without the responders."""
-    rules = Rules(
-        mode=settings.mode,
-        places=settings.places,
-        trusted_accounts=frozenset(settings.trusted_accounts),
-        modes=loaded.modes,
-        approved_actors=tuple(settings.approved_actors),
-        never_approve=settings.never_approve,
-    )
     knowledge = know(settings)
     detectors = make_all(loaded.detectors, knowledge, [])
-    return Explainer(Detection(detectors.values(), Metrics(), knowledge), rules)
+    detection = Detection(detectors.values(), Metrics(), knowledge)
+    return Explainer(detection, rules_by_name(settings, loaded))
 
 
 async def look(

@@ -68,6 +68,10 @@ class Drift:
             self.waiting.add(live.key)
             self.unread.put_nowait(live)
 
+    def judge_again(self) -> None:
+        """What is other than it should be is news again: other rules hold, or writing is allowed."""
+        self.since.clear()
+
     async def run(self) -> None:
         """Read the rest of one key after the other; for ever."""
         while True:

@@ -78,8 +78,13 @@ class Sweep:
         tell: Callable[[Event], bool] = lambda _: True,
         pace: Pace | None = None,
         judges_changes: bool = False,
+        may_be_meant: Callable[[KeyRef, float, float], bool] = lambda *_: False,
     ) -> None:
-        """`judges_changes`: whether accepted changes reach the baselines; see `Drift`."""
+        """`judges_changes`: whether accepted changes reach the baselines; see `Drift`.
+
+        `may_be_meant`: whether a change to a key, in so many seconds before a moment, may be one of a
+        maintenance window.
+        """
         self.place = self.account, self.region = place
         self.aws = aws
         self.store = store
@@ -88,6 +93,7 @@ class Sweep:
         self.knowledge = knowledge or Knowledge()
         self.tell = tell
         self.pace = pace or Pace()
+        self.may_be_meant = may_be_meant
         self.keys = LiveKeys(aws, clock)
         self.baselines = Baselines(store, self.knowledge)
         self.drift = Drift(
@@ -106,6 +112,9 @@ class Sweep:
         self.unreadable: list[KeyRef] = []
         self.reported: set[str] = set()
         self.looks = 0
+        self.anew = asyncio.Event()
+        self.round = 0
+        """When everything was last to be judged again (epoch seconds); 0: never."""
         self.answered = asyncio.Event()
         """Set once it was seen, or once AWS has said no for good: nobody need wait any more."""
         self.trouble: str | None = "not looked at yet"
@@ -136,9 +145,29 @@ class Sweep:
             self.metrics.last_sweep.labels(*self.place).set(self.clock.now())
             self.log.info("keys read", count=count)
             while (left := began + self.pace.every - self.clock.monotonic()) > 0:
-                await asyncio.sleep(min(left, PEEK_SECONDS) if self.doubtful else left)
+                if await self.asked_within(min(left, PEEK_SECONDS) if self.doubtful else left):
+                    break
                 if self.doubtful and left > PEEK_SECONDS:
                     await self.peek()
+
+    def judge_again(self) -> None:
+        """Look at all keys now, and tell of what is wrong though it was told before.
+
+        Other rules hold, or writing is allowed again: what was only told may be put back.
+        """
+        self.round = math.floor(self.clock.now())
+        self.drift.judge_again()
+        self.anew.set()
+
+    async def asked_within(self, seconds: float) -> bool:
+        """Wait so long; whether everything is to be judged again."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.anew.wait()
+        except TimeoutError:
+            return False
+        self.anew.clear()
+        return True
 
     async def look(self) -> int:
         """Look at every customer managed key, listed or known. How many there are."""
@@ -223,6 +252,8 @@ class Sweep:
         for one in await self.store.approvals(live.key):
             if not one.revoked_at and one.made_at <= since <= one.until + self.pace.every:
                 return max(self.pace.grace, HISTORY_SECONDS)
+        if self.may_be_meant(live.key, since, self.pace.every):
+            return max(self.pace.grace, HISTORY_SECONDS)
         return self.pace.grace
 
     def consider(self, live: KeySnapshot, expected: KeyState | None, *, grace: float) -> bool:
@@ -252,10 +283,12 @@ class Sweep:
         def tell(name: str, *same: object) -> bool:
             return self.tell(own_event(name, self.place, now, about, same=(key.arn, *same)))
 
-        if overdue and tell(WORSE, live.state, live.deletion_date, math.floor(since)):
+        again = (self.round,) if self.round else ()
+
+        if overdue and tell(WORSE, live.state, live.deletion_date, math.floor(since), *again):
             self.metrics.missed_by_stream.labels(*self.place).inc()
         if expected is None and live.state in FOUND_BAD:
-            tell(FOUND, live.state, live.deletion_date)
+            tell(FOUND, live.state, live.deletion_date, *again)
         for end in (live.deletion_date, live.valid_to):
             if end is not None and end - now < SOON:
                 tell(ENDING, live.state, end, countdown(end - now))

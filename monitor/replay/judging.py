@@ -50,6 +50,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """What the call was made with, as it says itself."""
     suppressed: str = ""
     """Why nobody would have been told, where the settings say so."""
+    rule: str = ""
+    """The rule for response that decided."""
+    window: str = ""
+    """The maintenance window in which the change was meant."""
+    tiers: tuple[str, ...] = ()
+    """Those that the key is known to belong to."""
 
     @property
     def counts(self) -> bool:
@@ -81,21 +87,22 @@ def judge(
     Without `rules` every place that is met is allowed, and the rest is as in `plain`.
     """
     clock = EventClock()
-    seen: list[tuple[Finding, str]] = []
+    seen: list[tuple[Finding, bool, str]] = []
     events, duplicates = in_order(records)
     broken = 0
     for event, source in events:
         clock.at = event.time
         saw = detection.inspect(event)
         broken += bool(saw.broken)
-        seen += [(finding, source) for finding in saw.findings]
+        hurried = plain.never_approve.too_short(saw.findings)
+        seen += [(finding, hurried, source) for finding in saw.findings]
     if rules is None:
-        rules = msgspec.structs.replace(plain, places=places(finding for finding, _ in seen))
+        rules = msgspec.structs.replace(plain, places=places(finding for finding, *_ in seen))
     keys = Keys(clock, repairs=bool(rules.repairers))
     rows = []
-    for finding, source in seen:
+    for finding, hurried, source in seen:
         clock.at = finding.event_time
-        decision = decide(finding, rules)
+        decision = decide(finding, rules, hurried=hurried)
         rows.append(row(decision, keys.would(decision), source))
     return Judged(tuple(rows), duplicates, broken)
 
@@ -139,6 +146,10 @@ def row(decision: Decision, would: str, source: str) -> Row:
     finding = decision.finding
     if finding.key is not None and not agrees(finding):
         would = f"{would} ({finding.account} {finding.region})"
+    if decision.rule:
+        would = f"{would}; by rule {decision.rule}"
+    if decision.window:
+        would = f"{would}; meant, in maintenance window {decision.window}"
     if decision.suppressed:
         would = f"{would}; nobody would be told, suppressed: {decision.suppressed}"
     return Row(
@@ -161,4 +172,7 @@ def row(decision: Decision, would: str, source: str) -> Row:
         source_ip=finding.actor.source_ip,
         tool=finding.actor.tool,
         suppressed=decision.suppressed,
+        rule=decision.rule,
+        window=decision.window,
+        tiers=decision.tiers,
     )

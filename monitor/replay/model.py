@@ -30,7 +30,7 @@ WHY: Final = {
     Reason.APPROVED_CHANGE: "approved",
     Reason.ACCEPTED_CHANGE: "a change that is accepted as right",
 }
-"""In words, for every reason but the two modes."""
+"""In words, for every reason but those of a repair: the two modes and the kill switch."""
 
 
 class Keys:

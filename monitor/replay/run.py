@@ -14,13 +14,18 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor import plugins
+from monitor.approval import NeverApprove
 from monitor.assembly import know, load
 from monitor.aws import Aws, Entry
 from monitor.detection import Detection
 from monitor.errors import MonitorError, SettingsError
+from monitor.judgement import rules_by_name
+from monitor.key_patterns import may_be_alias
 from monitor.knowledge import Knowledge
+from monitor.maintenance import Maintenance
 from monitor.metrics import Metrics
 from monitor.policy import Mode, Rules
 from monitor.replay.aws_sources import History, LogFiles, history_inputs, own_account
@@ -39,8 +44,10 @@ from monitor.replay.sources import (
 )
 from monitor.replay.sources import History as HistorySource
 from monitor.replay.times import parse_span
+from monitor.response_rules import ResponseRule
 from monitor.settings import Account, Settings
 from monitor.settings_file import read_settings
+from monitor.tiers import Tier
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +97,11 @@ async def perform(request: Request, voice: Voice) -> Result:
             "no --config: built-in detectors with their defaults, every account and Region that"
             " is met counts as allowed, mode enforce; nothing is known to be ours (`watched`), so calls"
             " on queues, rules, roles and the like are told with less weight, or not at all"
+        )
+    elif rests_on_labels(guard.rules):
+        voice.note(
+            "the settings go by tags or aliases, which history does not tell: the strictest rule"
+            " counts, and no such maintenance window is open"
         )
     now = time.time()
     span = parse_span(request.start, request.end, now)
@@ -154,21 +166,19 @@ def make_guard(request: Request, complain: Callable[[str], None]) -> Guard:
     if missing := request.detectors - detectors.keys():
         raise SettingsError([f"--detector {min(missing)}: the settings do not name it"])
     chosen = [one for name, one in detectors.items() if name in (request.detectors or detectors)]
-    repairs = {name: bool(one.plugin.repairs) for name, one in loaded.responders.items()}
-    rules = Rules(
-        mode=settings.mode,
-        places=settings.places,
-        trusted_accounts=frozenset(settings.trusted_accounts),
-        repairers=tuple(name for name, one in repairs.items() if one),
-        tellers=tuple(name for name, one in repairs.items() if not one),
-        modes=loaded.modes,
-        approved_actors=tuple(settings.approved_actors),
-        never_approve=settings.never_approve,
-        suppressions=tuple(settings.suppressions),
+    rules = replace(
+        rules_by_name(settings, loaded),
         own_arns=frozenset(session for one in settings.accounts if (session := our_name(one))),
     )
     detection = Detection(chosen, Metrics(), knowledge, origins=plugins.origins(loaded.detectors))
     return Guard(detection, rules, settings)
+
+
+def rests_on_labels(rules: Rules) -> bool:
+    """Whether any judgement needs to know a key's tags or aliases."""
+    named: list[ResponseRule | Tier | Maintenance | NeverApprove]
+    named = [*rules.response, *rules.tiers.values(), *rules.maintenance, rules.never_approve]
+    return any(one.tags or any(map(may_be_alias, one.keys)) for one in named)
 
 
 def our_name(account: Account) -> str:

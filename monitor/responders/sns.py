@@ -8,7 +8,7 @@ message, not that a subscriber got it; for that, give the subscriptions a redriv
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import BaseModel, Field
 
@@ -16,6 +16,7 @@ from monitor.decision import Action, Decision, Outcome
 from monitor.errors import NotWorthRetrying, WorthRetrying
 from monitor.finding import Aspect, Severity
 from monitor.plugins import Services
+from monitor.setting_types import SeverityWord
 from monitor.telling import advice, headline, notification
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ MOST_BYTES: Final = 256 * 1024
 MACHINES: Final = ("sqs", "lambda", "http", "https", "firehose")
 LIMITS: Final = (headline.LIMIT, 150, 50)
 """Characters of the longest quoted text, tried one after the other until the message fits."""
-
-SeverityWord = Literal["info", "low", "medium", "high", "critical"]
 
 
 class SnsOptions(BaseModel, extra="forbid"):

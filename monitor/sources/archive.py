@@ -59,6 +59,10 @@ class Archive:
     def close(self) -> None:
         self.threads.shutdown(wait=False, cancel_futures=True)
 
+    def look_for(self, wanted: Wanted) -> None:
+        """From the next file on, find other events."""
+        self.search = Search(wanted)
+
     async def events(self, where: LogObject) -> AsyncGenerator[Event]:
         """The wanted events of one object, as soon as each is found.
 

@@ -88,7 +88,9 @@ def result(decision: Decision) -> str:
     if how != advice.TOLD:
         return (ACCEPTING if decision.verdict is Verdict.ACCEPT else RESULTS)[how]
     if decision.dry_run and decision.verdict is Verdict.REPAIR:
-        return "NOT undone, watching only"
+        return "NOT undone, writes are stopped" if decision.stopped else "NOT undone, watching only"
+    if decision.window:
+        return f"meant, maintenance {decision.window}"
     return REASONS.get(decision.reason, "")
 
 

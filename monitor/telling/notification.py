@@ -32,7 +32,7 @@ goes away or changes its meaning; new members may come at any time):
                   are those who take a contested key away again and again
     budget        null, or `key` or `account`: the budget of repairs that is used up, so that nothing but
                   a deletion is taken back
-    dry_run       true: nothing was written, however bad it is
+    dry_run       true: nothing was written, however bad it is (mode observe, or the kill switch)
     outcome       how the repair went: an outcome of `monitor.decision.Outcome`, or `unrepaired`
                   (due, and nobody did it), or `told` (none was due)
     account, region, caused   `caused` is the key state that the event leads to, or null
@@ -43,6 +43,10 @@ goes away or changes its meaning; new members may come at any time):
     received_at   when the event reached us
     approval      null, or {id, ticket, approver, reason, until, seconds_left} of the approval that covers
                   it; seconds_left counts from received_at
+    rule          the rule for response that decided, by its name in the settings; "" where none did
+    tiers         names of the tiers that the key is known to belong to
+    window        the maintenance window in which the change is meant; else ""
+    stopped       why nothing may be written, though it was to be: the kill switch, in words; else ""
     actor         {name, type, arn, account, issuer_arn, session, invoked_by, source_ip, user_agent, tool,
                   mfa}; tool is what the call was made with, as the caller says
     details       object of texts
@@ -56,7 +60,7 @@ from typing import Final
 
 from monitor.decision import Action, Decision, IncidentNote, Verdict
 from monitor.finding import Actor, Finding
-from monitor.telling import advice, exhibit
+from monitor.telling import advice, exhibit, grounds
 from monitor.telling.headline import LIMIT, NAME, clean, subject
 from monitor.telling.times import ago, moment
 
@@ -225,6 +229,7 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
         },
         "received_at": moment(decision.received_at),
         "approval": approval_members(decision, limit),
+        **grounds.members(decision, limit),
         "actor": {
             "name": clean(actor.name, limit),
             "type": clean(actor.type, name),
@@ -260,7 +265,7 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
     name = min(NAME, limit)
     lines = [subject(decision, environment), ""]
     if decision.dry_run:
-        lines += ["DRY RUN: kms-monitor only watches here. Nothing was written to KMS.", ""]
+        lines += [grounds.dry_run_line(decision), ""]
     lines += [advice.impact(decision), ""]
     if decision.incident:
         lines += [*incident_lines(decision.incident, limit), ""]
@@ -291,7 +296,7 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
         f"        {clean(label, 64)}: {clean(value, limit)}"
         for label, value in list(finding.details.items())[:MOST_DETAILS]
     ]
-    lines += approval_lines(decision, limit)
+    lines += approval_lines(decision, limit) + grounds.lines(decision, limit)
     if finding.techniques:
         names = ", ".join(clean(one, 16) for one in finding.techniques[:MOST_TAGS])
         lines.append(f"ATT&CK  {names}")

@@ -571,3 +571,35 @@ def test_what_is_done_about_the_caller_is_no_repair() -> None:
     contained = Action("contain", Outcome.WOULD, "would contain", about_caller=True)
     made = replace(decided(), done=(Action("restore_key", Outcome.ALREADY), contained))
     assert message(made, "prod")["outcome"] == "already"
+
+
+def test_which_of_the_settings_decided_is_told() -> None:
+    found = replace(decided(), rule="page-tier-0", tiers=("tier-0", "money"))
+    assert "Rule    page-tier-0\nTier    tier-0, money\n" in text(found, "prod")
+    about = message(found, "prod")
+    assert (about["rule"], about["tiers"]) == ("page-tier-0", ["tier-0", "money"])
+    assert (about["window"], about["stopped"]) == ("", "")
+    plain = text(decided(), "prod")
+    assert not any(word in plain for word in ("Rule  ", "Tier  ", "Meant  "))
+
+
+def test_a_change_in_a_maintenance_window_is_told_as_meant() -> None:
+    done = decided(Outcome.DONE, verdict=Verdict.ACCEPT, reason=Reason.APPROVED_ACTOR)
+    found = replace(done, window="sunday")
+    assert "meant, maintenance sunday" in subject(found, "prod")
+    assert "Meant   in the maintenance window sunday" in text(found, "prod")
+    assert message(found, "prod")["window"] == "sunday"
+    undone = replace(found, done=(replace(found.done[0], calls=BOTH),))
+    assert "cancelled and enabled again" in subject(undone, "prod")
+
+
+def test_that_writes_are_stopped_is_said_loudly_and_why() -> None:
+    why = "the kill switch is on: /run/stop is there"
+    would = replace(decided(Outcome.WOULD, reason=Reason.WRITES_STOPPED), dry_run=True, stopped=why)
+    assert subject(would, "prod").startswith("[DRY RUN] ")
+    assert "would be undone, NOT undone" in subject(would, "prod")
+    assert f"WRITES ARE STOPPED: {why}. Nothing is written to KMS." in text(would, "prod")
+    assert "only watches here" not in text(would, "prod")
+    assert message(would, "prod")["stopped"] == why
+    silent = replace(would, done=())
+    assert "NOT undone, writes are stopped" in subject(silent, "prod")

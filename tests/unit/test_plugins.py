@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from monitor import foreign, plugins
 from monitor.assembly import load, make_escrows, make_responders
+from monitor.aws import Aws
 from monitor.detection import Detection
 from monitor.detector import Detector
 from monitor.errors import PluginError, SettingsError
@@ -244,7 +245,7 @@ async def test_responders_are_handled_alike(site: Site) -> None:
     loaded = site.load("responders: {restore_key: , pager: , horn: }\n")
     assert told(loaded) == [("responder", "horn", "acme-horn")]
     broken: list[PluginError] = []
-    made = make_responders(loaded, services(), broken)
+    made = make_responders(loaded, services(Aws(Metrics())), broken)
     assert set(made) == {"restore_key", "pager"}
     assert broken == []
 

@@ -12,11 +12,13 @@ from monitor.detector import Detector, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
 from monitor.detectors.key_restored import KeyEnabled
+from monitor.maintenance import Maintenance
 from monitor.metrics import Metrics
 from monitor.policy import Mode, Rules
 from monitor.replay.judging import Judged, judge
 from monitor.replay.model import WHY
 from monitor.replay.table import json_line
+from monitor.response_rules import ResponseRule
 from monitor.suppression import Suppression
 from tests.unit.replay_records import KEY, record
 
@@ -156,7 +158,7 @@ def test_the_line_of_json() -> None:
         ' "title": "KMS key disabled", "kind": "damage", "would": "would call EnableKey",'
         ' "error_code": "",'
         ' "source_ip": "203.0.113.7 \\u001b[2J \\u202e \\ud83d\\udd11",'
-        ' "tool": "", "suppressed": ""}'
+        ' "tool": "", "suppressed": "", "rule": "", "window": "", "tiers": []}'
     )
 
 
@@ -176,6 +178,45 @@ def test_what_is_suppressed_is_shown_with_the_reason_and_repaired() -> None:
     assert (damage.counts, failed.counts) == (True, False)
 
 
-@pytest.mark.parametrize("reason", [one for one in Reason if one.value not in set(Mode)])
+# Whether the kill switch was on, no history tells.
+REPAIRED = {*Mode, Reason.WRITES_STOPPED}
+
+
+@pytest.mark.parametrize("reason", [one for one in Reason if one.value not in REPAIRED])
 def test_every_reason_has_words(reason: Reason) -> None:
     assert WHY[reason]
+
+
+def test_replay_judges_by_rules_and_windows_and_says_which() -> None:
+    rules = msgspec.structs.replace(
+        RULES,
+        response=(ResponseRule(name="watched", keys=[KEY], mode="observe"),),
+        maintenance=(
+            Maintenance(
+                name="morning",
+                cron="0 9 * * *",
+                time_zone="UTC",
+                minutes=30,
+                actors=["arn:aws:iam::*:user/mallory"],
+            ),
+        ),
+    )
+    late, meant, hurried = judged(
+        record("DisableKey", "08:14:00"),
+        record("DisableKey", "09:14:00"),
+        record(
+            "ScheduleKeyDeletion",
+            "09:20:00",
+            requestParameters={"keyId": KEY, "pendingWindowInDays": 7},
+        ),
+        rules=rules,
+    ).rows
+    by = "; by rule watched"
+    assert late.would == f"would tell only: mode observe; enforce would call EnableKey{by}"
+    assert meant.would == f"would do nothing: approved{by}; meant, in maintenance window morning"
+    assert (meant.rule, meant.window, meant.decision) == ("watched", "morning", "accept")
+    # nobody's maintenance is in such a hurry
+    assert (
+        hurried.would == f"would tell only: mode observe; enforce would call CancelKeyDeletion{by}"
+    )
+    assert (hurried.decision, hurried.window) == ("repair", "")

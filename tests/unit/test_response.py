@@ -330,3 +330,121 @@ async def test_an_approval_for_what_nobody_undoes_is_logged_when_it_is_used() ->
     told = {"verdict": Verdict.TELL, "reason": Reason.APPROVED_CHANGE, "responders": ("tell",)}
     await world.carry_out(**told, approval=approval())
     assert [one.what["deed"] for one in world.store.log] == ["change_accepted"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "told"),
+    [
+        (Kind.CHANGE, {"verdict": Verdict.ACCEPT, "listeners": ("tell",)}, 1),
+        (Kind.CHANGE, {"verdict": Verdict.ACCEPT, "listeners": ()}, 0),
+        # with rules, who is told that damage was taken back may be others than heard of the damage
+        (Kind.RECOVERY, {"verdict": Verdict.TELL, "listeners": ("tell",)}, 1),
+        (Kind.RECOVERY, {"verdict": Verdict.TELL}, 0),
+        (Kind.NOTICE, {"verdict": Verdict.TELL, "listeners": ("tell",)}, 0),
+    ],
+)
+async def test_the_end_of_an_incident_is_told_to_those_who_may_have_heard_of_it(
+    kind: Kind, changes: dict[str, Any], told: int
+) -> None:
+    world = World()
+    world.response.incidents = Incidents(Stage.CLOSED)
+    made = decision(replace(ENABLED, kind=kind), **({"responders": ()} | changes))
+    await world.response.carry_out(made)
+    assert len(world.tell.seen) == told
+
+
+# -- what the settings for response say
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(("who", "seconds"), [("repair", 7.0), ("tell", 90.0)])
+async def test_a_rule_sets_the_limit_of_an_action(who: str, seconds: float) -> None:
+    world = World(**{who: [asyncio.Event().wait]})
+    world.clock = LoopClock()
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    assert sorted(await world.carry_out(limits={who: seconds})) == [Outcome.DONE, Outcome.RETRY]
+    assert loop.time() - before == pytest.approx(seconds)
+
+
+async def test_while_writes_are_stopped_every_repair_is_a_dry_run_and_people_know_why() -> None:
+    world, stopped = World(), ["the kill switch is on"]
+    world.response.may_write = lambda: stopped[0] if stopped else None
+    await world.carry_out()
+    for seen in (world.repair.seen[0], world.tell.seen[0]):
+        assert (seen.dry_run, seen.reason) == (True, Reason.WRITES_STOPPED)
+        assert seen.stopped == "the kill switch is on"
+    accepted = decision(finding(event_id="2"), verdict=Verdict.ACCEPT, reason=Reason.APPROVED_ACTOR)
+    await world.response.carry_out(replace(accepted, responders=("repair",)))
+    assert (world.repair.seen[1].dry_run, world.repair.seen[1].reason) == (
+        True,
+        Reason.APPROVED_ACTOR,
+    )
+    stopped.clear()
+    await world.carry_out(finding=finding(event_id="3"))
+    assert not world.repair.seen[2].dry_run
+
+
+async def test_the_switch_is_asked_before_each_repairer() -> None:
+    asked: list[str | None] = [None, "stopped in the midst of it"]
+    world = World()
+    second = Fake("second", repairs=True)
+    responders: Any = {"repair": world.repair, "second": second, "tell": world.tell}
+    world.response = Response(
+        responders, world.store, world.clock, world.metrics, may_write=lambda: asked.pop(0)
+    )
+    await world.carry_out(responders=("repair", "second", "tell"))
+    assert [one.seen[0].dry_run for one in (world.repair, second)] == [False, True]
+
+
+async def test_observing_stays_observing_whatever_the_switch_says() -> None:
+    world = World()
+    world.response.may_write = lambda: "stopped"
+    await world.carry_out(dry_run=True, reason=Reason.OBSERVE)
+    assert (world.tell.seen[0].reason, world.tell.seen[0].stopped) == (Reason.OBSERVE, "")
+
+
+MEANT = {"verdict": Verdict.ACCEPT, "reason": Reason.APPROVED_ACTOR, "window": "patching"}
+
+
+async def test_a_change_in_a_window_is_told_once_confirmed_and_at_low_noise() -> None:
+    world = World([WorthRetrying("not in the history yet"), Outcome.DONE])
+    assert [one.outcome for one in (await carried_out(world)).done] == [Outcome.RETRY]
+    assert world.times == (1, 0)
+    done = await carried_out(world)
+    assert world.times == (2, 1)
+    assert world.tell.seen[0].finding.severity is Severity.LOW
+    assert world.tell.seen[0].finding.finding_id == done.finding.finding_id
+
+
+async def carried_out(world: World, **changes: Any) -> Decision:
+    made = decision(**({"responders": ("repair", "tell")} | MEANT | changes))
+    return await world.response.carry_out(made)
+
+
+@pytest.mark.parametrize(
+    "end", [Denied("no right"), RuntimeError("broken"), Outcome.WOULD, Outcome.REFUSED]
+)
+async def test_a_change_in_a_window_that_comes_to_another_end_is_told_in_full(end: Any) -> None:
+    world = World([end])
+    await carried_out(world)
+    assert [one.finding.severity for one in world.tell.seen] == [Severity.HIGH]
+
+
+async def test_what_is_long_not_confirmed_is_told_in_full() -> None:
+    world = World([WorthRetrying("not in the history")])
+    world.clock.at += 901
+    await carried_out(world)
+    assert [one.finding.severity for one in world.tell.seen] == [Severity.HIGH]
+
+
+async def test_what_was_undone_though_it_came_in_a_window_is_told_in_full() -> None:
+    """No history confirms it: the repairer has put the key back."""
+    world = World()
+
+    async def undo(_: Decision) -> Action:
+        return Action("repair", Outcome.DONE, "put back", ("EnableKey",))
+
+    world.repair.respond = undo  # type: ignore[method-assign,assignment]
+    await carried_out(world)
+    assert world.tell.seen[0].finding.severity is Severity.HIGH

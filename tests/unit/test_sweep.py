@@ -483,3 +483,38 @@ async def test_describe_key_says_more_than_the_state() -> None:
     found = await LiveKeys(world, world.clock).read(KEY)
     assert (found.description, found.valid_to) == ("payments", START + DAY)
     assert (found.primary, found.replicas, found.custom_key_store) == (KEY, (far,), "cks-1")
+
+
+async def test_what_was_told_is_told_again_by_other_rules_and_soon() -> None:
+    world = World(every=HOUR, grace=120)
+    key = world.script.put("a", "Disabled")
+    world.knows(key, KeyState.ENABLED)
+    async with running(world):
+        await asyncio.sleep(600)
+        assert len(world.told) == 1
+        since = world.requests[0]["worseSince"]
+        world.sweep.judge_again()
+        await asyncio.sleep(1)
+        assert len(world.told) == 2
+        assert world.requests[1]["worseSince"] == since
+        await asyncio.sleep(600)
+        assert len(world.told) == 2, "once is enough"
+        # what broke in the meantime is found now, and not an hour later
+        world.knows(world.script.put("b", "Disabled"), KeyState.ENABLED)
+        world.sweep.judge_again()
+        await asyncio.sleep(200)
+        assert len(world.told) == 4
+
+
+async def test_a_change_that_a_maintenance_window_may_account_for_has_more_time() -> None:
+    world = World(every=HOUR, grace=120)
+    key = world.script.put("a", "Disabled")
+    world.knows(key, KeyState.ENABLED)
+    world.sweep.may_be_meant = lambda of, at, before: (
+        (of, before) == (key, HOUR) and START <= at < START + 1
+    )
+    async with running(world):
+        await asyncio.sleep(HISTORY_SECONDS - 10)
+        assert not world.told
+        await asyncio.sleep(PEEK_SECONDS + 20)
+        assert len(world.told) == 1

@@ -64,7 +64,7 @@ async def test_one_line_of_json_and_a_quick_end_even_while_somebody_waits() -> N
             process.send_signal(signal.SIGTERM)
             assert await poll == {}
             assert await process.wait() == 0
-        assert time.monotonic() - asked_to_end < 1
+        assert time.monotonic() - asked_to_end < 10, "it waited for the poll"
         assert process.stdout is not None
         assert await process.stdout.read() == b""
 
