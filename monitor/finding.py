@@ -53,6 +53,8 @@ class Aspect(StrEnum):
     DESCRIPTION = "description"
     REPLICATION = "replication"
     """Which Region is the primary, and where there are replicas."""
+    SIGHT = "sight"
+    """No part of a key, but what we see by: a trail, a rule, a queue (`Finding.resource`)."""
 
 
 SERVICES: Final = {

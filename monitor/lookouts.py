@@ -16,9 +16,11 @@ from monitor.loops.canary import Canary
 from monitor.loops.inventory import Inventory
 from monitor.loops.looking import OurQueue
 from monitor.loops.own_road import OwnRoad
+from monitor.loops.sight_watch import SightWatch
 from monitor.loops.silence import Silence
 from monitor.loops.sweep import Sweep
 from monitor.metrics import Metrics
+from monitor.responders.restore_sight import RestoreSight
 from monitor.settings import Settings
 
 Tasks = Iterator[tuple[str, Coroutine[Any, Any, Any]]]
@@ -41,7 +43,7 @@ class Lookouts:
         self.settings = settings
         self.roads = {
             name: OwnRoad(parts.pipeline, clock, name)
-            for name in ("sweep", "canary", "silence", "inventory", "incidents")
+            for name in ("sweep", "canary", "silence", "inventory", "incidents", "sight")
         }
         pace = settings.sweep
         self.sweeps = [
@@ -87,6 +89,22 @@ class Lookouts:
             told_by=told_by(settings),
             tell=self.roads["inventory"].take,
         )
+        if not settings.watched.discover:
+            self.inventory.looked.set()
+        self.sight = None
+        mender = parts.responders.get(RestoreSight.name)
+        if isinstance(mender, RestoreSight):
+            self.sight = SightWatch(
+                mender.options,
+                mender.sights,
+                store,
+                clock,
+                metrics,
+                knowledge=parts.knowledge,
+                accounts=(account for account, _ in settings.places),
+                ready=self.inventory.looked,
+                tell=self.roads["sight"].take,
+            )
         self.incidents = parts.incidents
         self.incidents.tell = self.roads["incidents"].take
         listeners = parts.pipeline.books.listeners
@@ -112,6 +130,8 @@ class Lookouts:
         yield "see whether incidents are over", self.incidents.run()
         if self.settings.watched.discover:
             yield "find out what our sight rests on", self.inventory.run()
+        if self.sight is not None:
+            yield "look at what we see by", self.sight.run()
 
     def problems(self) -> Iterator[tuple[str, Callable[[], str | None]]]:
         """For `/readyz`."""

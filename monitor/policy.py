@@ -12,8 +12,10 @@ import msgspec
 from msgspec.structs import replace
 
 from monitor.approval import Approval, NeverApprove, matches
+from monitor.arns import account_of
 from monitor.decision import Decision, Reason, Verdict
 from monitor.finding import Actor, Aspect, Finding, Kind
+from monitor.sight.mending import MENDING
 from monitor.suppression import Suppression
 
 
@@ -35,6 +37,9 @@ class Rules(msgspec.Struct, frozen=True):
     trusted_accounts: frozenset[str] = frozenset()
     """Accounts that are ours though no key is guarded there, such as the organization's own."""
     repairers: tuple[str, ...] = ()
+    """Those that put keys back."""
+    sight_repairers: tuple[str, ...] = ()
+    """Those that put back what we see by."""
     tellers: tuple[str, ...] = ()
     modes: dict[str, Mode] = {}
     """By detector, where it differs from `mode`."""
@@ -78,6 +83,8 @@ def judge(finding: Finding, rules: Rules, approvals: Iterable[Approval]) -> Deci
         return Decision(finding, Verdict.DROP, reason)
     if finding.kind in ONLY_TOLD:
         return Decision(finding, Verdict.TELL, ONLY_TOLD[finding.kind], rules.tellers)
+    if finding.aspect is Aspect.SIGHT:
+        return judge_sight(finding, rules)
     if finding.key is None:
         return Decision(finding, Verdict.TELL, Reason.NO_KEY, rules.tellers)
     if not agrees(finding):
@@ -96,6 +103,26 @@ def judge(finding: Finding, rules: Rules, approvals: Iterable[Approval]) -> Deci
         verdict, who = Verdict.REPAIR, everybody
         reason = Reason.OBSERVE if observe else Reason.ENFORCE
     return Decision(finding, verdict, reason, who, dry_run=observe, approval=approval)
+
+
+def judge_sight(finding: Finding, rules: Rules) -> Decision:
+    """The decision about a change to what we see by. Only an approved actor moves its baseline.
+
+    It may be in any Region, such as the home Region of a trail, but nothing is written in another
+    account than those that are guarded.
+    """
+    change = finding.kind is Kind.CHANGE
+    right = Reason.APPROVED_ACTOR if is_approved(finding.actor, rules) else None
+    told = () if change else rules.tellers
+    guarded = account_of(finding.resource) in {account for account, _ in rules.places}
+    if change and right is None:
+        return Decision(finding, Verdict.TELL, Reason.NOTICE)
+    if not (rules.sight_repairers and guarded):
+        return Decision(finding, Verdict.TELL, right or Reason.NO_REPAIRER, told)
+    observe = rules.modes.get(finding.detector, rules.mode) is Mode.OBSERVE
+    verdict = Verdict.ACCEPT if right else Verdict.REPAIR
+    reason = right or (Reason.OBSERVE if observe else Reason.ENFORCE)
+    return Decision(finding, verdict, reason, rules.sight_repairers + told, dry_run=observe)
 
 
 def why_right(
@@ -126,7 +153,8 @@ def not_ours(finding: Finding, rules: Rules) -> Reason | None:
     # alone, Organizations in the account that is its head. Such findings are only ever told.
     if not about_resource and (account, region) not in rules.places:
         return Reason.REGION_NOT_ALLOWED
-    if finding.kind in EXPECTED_OF_US and is_own(finding.actor, rules):
+    mended = finding.aspect is Aspect.SIGHT and finding.event_name in MENDING
+    if (mended or finding.kind in EXPECTED_OF_US) and is_own(finding.actor, rules):
         return Reason.OWN_CALL
     return None
 

@@ -1,0 +1,128 @@
+"""Looks at what we see by, again and again, and at first takes its baseline.
+
+Whoever disables our only rule keeps the message about it from us as well. So each watched trail,
+rule, queue and topic is read, and compared with how it was when it was last accepted as right. What
+stays worse becomes an event of our own, which is judged and put back like any other.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import structlog
+from msgspec.structs import replace
+
+from monitor.clock import Clock
+from monitor.errors import MonitorError
+from monitor.event import Event
+from monitor.knowledge import Knowledge
+from monitor.ledger import Origin, SightBaseline, Store, StoreError
+from monitor.metrics import Metrics
+from monitor.own_event import own_event
+from monitor.responders.restore_sight import HOUR, SightOptions
+from monitor.sight_repair.live import Sights
+from monitor.sight_repair.plan import plan
+from monitor.sight_repair.resource import Resource, Settings, bad, parsed, written
+
+KINDS = ("trails", "rules", "queues", "topics")
+"""The fields of `Watched` that are looked at."""
+
+
+class SightWatch:
+    """`accounts` are those that are guarded; of others nothing is put back. `tell` takes the events."""
+
+    def __init__(
+        self,
+        options: SightOptions,
+        sights: Sights,
+        store: Store,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        knowledge: Knowledge,
+        accounts: Iterable[str],
+        ready: asyncio.Event,
+        tell: Callable[[Event], bool],
+    ) -> None:
+        """`ready`: set once it is known what is ours."""
+        self.options = options
+        self.sights = sights
+        self.store = store
+        self.clock = clock
+        self.metrics = metrics
+        self.knowledge = knowledge
+        self.accounts = frozenset(accounts)
+        self.ready = ready
+        self.tell = tell
+        self.worse_since: dict[str, float] = {}
+        """By ARN (epoch seconds)."""
+        self.reported: set[str] = set()
+        self.log = structlog.get_logger("sight")
+
+    async def run(self) -> None:
+        """Look, and look again; for ever."""
+        await self.ready.wait()
+        while True:
+            await self.look()
+            await asyncio.sleep(self.options.look_seconds)
+
+    async def look(self) -> None:
+        """Every resource once. What cannot be read is reported once, and the rest goes on."""
+        try:
+            known = {one.arn: one for one in await self.store.sight_baselines()}
+        except StoreError as error:
+            self.metrics.store_errors.labels("sight_baselines").inc()
+            self.log.error("store cannot be used", call="sight_baselines", error=str(error))
+            return
+        watched = self.knowledge.watched
+        arns = {arn for kind in KINDS for arn in getattr(watched, kind)} | known.keys()
+        for arn in sorted(arns):
+            resource = Resource.parse(arn)
+            if resource is None or resource.account not in self.accounts:
+                continue
+            try:
+                await self.look_at(resource, known.get(arn))
+            except (MonitorError, StoreError) as error:
+                if arn not in self.reported:
+                    self.log.warning("cannot be looked at", resource=arn, problem=str(error))
+                self.reported.add(arn)
+            else:
+                self.reported.discard(arn)
+
+    async def look_at(self, resource: Resource, known: SightBaseline | None) -> None:
+        live = await self.sights.read(resource)
+        right = parsed(known.settings) if known else {}
+        if not right:
+            # What was taken down with approval may be made anew.
+            if live or known is None:
+                await self.first_sight(resource, live, known)
+            return
+        steps = plan(resource, live, right, self.options.parts)
+        if steps.nothing_to_do:
+            self.worse_since.pop(resource.arn, None)
+            return
+        now = self.clock.now()
+        since = self.worse_since.setdefault(resource.arn, now)
+        if now - since >= self.options.grace_seconds:
+            what = steps.impossible or ", ".join(call.name for call in steps.calls)
+            # Every hour anew: what was contested then may not be so any more.
+            hours = int((now - since) // HOUR)
+            self.say("SightDrifted", resource, {"missing": what}, since, hours)
+
+    async def first_sight(
+        self, resource: Resource, live: Settings, known: SightBaseline | None
+    ) -> None:
+        """Keep how it is, unless that cannot be how it should be."""
+        if wrong := bad(resource, live):
+            self.say("SightFoundBad", resource, {"problem": wrong}, wrong)
+            return
+        seen = SightBaseline(resource.arn, written(live), Origin.SEEN)
+        if known is not None:
+            seen = replace(known, settings=seen.settings, origin=Origin.SEEN)
+        if await self.store.put_sight_baseline(seen, expected_version=seen.version):
+            self.log.info("baseline taken", resource=resource.arn)
+
+    def say(self, name: str, resource: Resource, about: dict[str, str], *same: object) -> None:
+        place = (resource.account, resource.region)
+        members = {"resource": resource.arn, **about}
+        event = own_event(name, place, self.clock.now(), members, same=(resource.arn, *same))
+        self.tell(event)
