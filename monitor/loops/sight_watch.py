@@ -53,8 +53,8 @@ class SightWatch:
         self.accounts = frozenset(accounts)
         self.ready = ready
         self.tell = tell
-        self.worse_since: dict[str, float] = {}
-        """By ARN (epoch seconds)."""
+        self.worse_since: dict[tuple[str, int], float] = {}
+        """By ARN and version of the baseline (epoch seconds): every repair is a new version."""
         self.reported: set[str] = set()
         self.log = structlog.get_logger("sight")
 
@@ -98,10 +98,12 @@ class SightWatch:
             return
         steps = plan(resource, live, right, self.options.parts)
         if steps.nothing_to_do:
-            self.worse_since.pop(resource.arn, None)
+            self.worse_since = {
+                name: since for name, since in self.worse_since.items() if name[0] != resource.arn
+            }
             return
         now = self.clock.now()
-        since = self.worse_since.setdefault(resource.arn, now)
+        since = self.worse_since.setdefault((resource.arn, known.version if known else 0), now)
         if now - since >= self.options.grace_seconds:
             what = steps.impossible or ", ".join(call.name for call in steps.calls)
             # Every hour anew: what was contested then may not be so any more.
