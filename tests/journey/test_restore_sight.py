@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,18 @@ def outcomes(scene: Scene, responder: str = "restore_sight") -> list[tuple[str, 
         for one in scene.lines
         if one["event"] == "action" and one["responder"] == responder
     ]
+
+
+def sent(simulator: Simulator, call: str, times: int) -> bool:
+    return written(simulator).count(call) == times
+
+
+def ended_times(scene: Scene, times: int) -> bool:
+    return len(outcomes(scene)) == times
+
+
+def drifted(scene: Scene, times: int) -> bool:
+    return scene.told()["sight_drifted", "critical"] >= times
 
 
 async def ended(scene: Scene, outcome: str, detail: str = "", seconds: float = 15) -> None:
@@ -192,8 +205,8 @@ async def test_what_keeps_its_own_message_from_us_is_seen_by_the_next_look(
             simulator.bridge.call(
                 "DisableRule", {"Name": name}, caller=root, account=ACCOUNT, region=REGION
             )
-            await until(lambda again=again: scene.told()["sight_drifted", "critical"] >= again, 15)
-            await until(lambda again=again: written(simulator).count("EnableRule") == again)
+            await until(partial(drifted, scene, again), 15)
+            await until(partial(sent, simulator, "EnableRule", again))
         state = (await scene.mallory.events.describe_rule(Name=name))["State"]
         assert state.startswith("ENABLED")
 
@@ -339,8 +352,8 @@ async def test_a_fight_ends(simulator: Simulator, tmp_path: Path, sqs: Any) -> N
         trails = scene.mallory.cloudtrail
         for number in (1, 2):
             await trails.stop_logging(Name="kms-monitor")
-            await until(lambda number=number: written(simulator).count("StartLogging") == number)
-            await until(lambda number=number: len(outcomes(scene)) == number)
+            await until(partial(sent, simulator, "StartLogging", number))
+            await until(partial(ended_times, scene, number))
         await trails.stop_logging(Name="kms-monitor")
         await ended(scene, "refused", "contested: it was put back 2 times")
         await notification(scene, sqs, "CANNOT BE UNDONE")
