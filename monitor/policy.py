@@ -150,7 +150,7 @@ def not_ours(finding: Finding, rules: Rules) -> Reason | None:
     if not trusted and all(account != place[0] for place in rules.places):
         return Reason.ACCOUNT_NOT_ALLOWED
     # What our sight and our rights rest on may be anywhere: IAM tells of its calls in us-east-1
-    # alone, Organizations in the account that is its head. Such findings are only ever told.
+    # alone, Organizations in the account that is its head.
     if not about_resource and (account, region) not in rules.places:
         return Reason.REGION_NOT_ALLOWED
     mended = finding.aspect is Aspect.SIGHT and finding.event_name in MENDING

@@ -6,6 +6,7 @@ stays worse becomes an event of our own, which is judged and put back like any o
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -19,6 +20,7 @@ from monitor.ledger import Origin, SightBaseline, Store, StoreError
 from monitor.metrics import Metrics
 from monitor.own_event import own_event
 from monitor.responders.restore_sight import HOUR, SightOptions
+from monitor.sight_found import SightFound
 from monitor.sight_repair.live import Sights
 from monitor.sight_repair.plan import plan
 from monitor.sight_repair.resource import Resource, Settings, bad, parsed, written
@@ -74,34 +76,37 @@ class SightWatch:
             self.log.error("store cannot be used", call="sight_baselines", error=str(error))
             return
         watched = self.knowledge.watched
+        counts = Counter[SightFound]()
         arns = {arn for kind in KINDS for arn in getattr(watched, kind)} | known.keys()
         for arn in sorted(arns):
             resource = Resource.parse(arn)
             if resource is None or resource.account not in self.accounts:
                 continue
             try:
-                await self.look_at(resource, known.get(arn))
+                counts[await self.look_at(resource, known.get(arn))] += 1
             except (MonitorError, StoreError) as error:
                 if arn not in self.reported:
                     self.log.warning("cannot be looked at", resource=arn, problem=str(error))
                 self.reported.add(arn)
+                counts[SightFound.UNREADABLE] += 1
             else:
                 self.reported.discard(arn)
+        for found in SightFound:
+            self.metrics.sight.labels(found.value).set(counts[found])
 
-    async def look_at(self, resource: Resource, known: SightBaseline | None) -> None:
+    async def look_at(self, resource: Resource, known: SightBaseline | None) -> SightFound:
         live = await self.sights.read(resource)
         right = parsed(known.settings) if known else {}
+        if not right and known is not None and not live:
+            return SightFound.RIGHT  # it was taken down with approval
         if not right:
-            # What was taken down with approval may be made anew.
-            if live or known is None:
-                await self.first_sight(resource, live, known)
-            return
+            return await self.first_sight(resource, live, known)
         steps = plan(resource, live, right, self.options.parts)
         if steps.nothing_to_do:
             self.worse_since = {
                 name: since for name, since in self.worse_since.items() if name[0] != resource.arn
             }
-            return
+            return SightFound.RIGHT
         now = self.clock.now()
         since = self.worse_since.setdefault((resource.arn, known.version if known else 0), now)
         if now - since >= self.options.grace_seconds:
@@ -109,19 +114,21 @@ class SightWatch:
             # Every hour anew: what was contested then may not be so any more.
             hours = int((now - since) // HOUR)
             self.say("SightDrifted", resource, {"missing": what}, since, hours)
+        return SightFound.WORSE
 
     async def first_sight(
         self, resource: Resource, live: Settings, known: SightBaseline | None
-    ) -> None:
+    ) -> SightFound:
         """Keep how it is, unless that cannot be how it should be."""
         if wrong := bad(resource, live):
             self.say("SightFoundBad", resource, {"problem": wrong}, wrong)
-            return
+            return SightFound.NEVER_RIGHT
         seen = SightBaseline(resource.arn, written(live), Origin.SEEN)
         if known is not None:
             seen = replace(known, settings=seen.settings, origin=Origin.SEEN)
         if await self.store.put_sight_baseline(seen, expected_version=seen.version):
             self.log.info("baseline taken", resource=resource.arn)
+        return SightFound.RIGHT
 
     def say(self, name: str, resource: Resource, about: dict[str, str], *same: object) -> None:
         place = (resource.account, resource.region)

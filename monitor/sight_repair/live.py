@@ -4,7 +4,6 @@ The names of calls and members are those of AWS's API references.
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +15,7 @@ from monitor.event import Event, read_record
 from monitor.finding import Finding
 from monitor.repair.live import patiently
 from monitor.sight.touching import touched
+from monitor.sight_repair.accepting import document
 from monitor.sight_repair.plan import (
     DESTINATIONS,
     DOCUMENTS,
@@ -124,7 +124,7 @@ class Sights:
         names = ("ScheduleExpression", "Description", "RoleArn")
         pattern = {name: found[name] for name in names if found.get(name)}
         if found.get("EventPattern"):
-            pattern["EventPattern"] = json.loads(found["EventPattern"])
+            pattern["EventPattern"] = document(found["EventPattern"])
         return {
             Part.RULE_PATTERN: pattern,
             Part.RULE_STATE: found["State"],
@@ -145,10 +145,9 @@ class Sights:
         found = answer.get("Attributes", {})
         names = (*DOCUMENTS, *ENCRYPTION, *LESS_IS_WORSE, *MORE_IS_WORSE)
         kept: dict[str, Any] = {name: found[name] for name in names if found.get(name)}
-        kept |= {name: json.loads(kept[name]) for name in DOCUMENTS & kept.keys()}
-        policy = found.get("Policy")
+        kept |= {name: document(kept[name]) for name in DOCUMENTS & kept.keys()}
         return {
-            Part.QUEUE_POLICY: json.loads(policy) if policy else None,
+            Part.QUEUE_POLICY: document(found.get("Policy")),
             Part.QUEUE_ATTRIBUTES: kept,
         }
 
@@ -156,9 +155,8 @@ class Sights:
         async with self.aws.calling("sns", "GetTopicAttributes"):
             answer = await client.get_topic_attributes(TopicArn=resource.arn)
         found = answer["Attributes"]
-        policy = found.get("Policy")
         return {
-            Part.TOPIC_POLICY: json.loads(policy) if policy else None,
+            Part.TOPIC_POLICY: document(found.get("Policy")),
             Part.TOPIC_KEY: found.get("KmsMasterKeyId", ""),
         }
 
