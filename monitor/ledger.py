@@ -52,6 +52,8 @@ class SightBaseline(msgspec.Struct, frozen=True):
     """By part, the event time of the change that was accepted last (epoch seconds)."""
     repaired_at: tuple[float, ...] = ()
     """When it was put back of late (epoch seconds), so that a fight over it ends."""
+    worse_since: float = 0.0
+    """When a look first found it worse (epoch seconds); 0 while it is as it should be."""
     version: int = 0
     """As `Store.put_sight_baseline` counts them."""
 

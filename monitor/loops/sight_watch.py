@@ -55,8 +55,6 @@ class SightWatch:
         self.accounts = frozenset(accounts)
         self.ready = ready
         self.tell = tell
-        self.worse_since: dict[tuple[str, int], float] = {}
-        """By ARN and version of the baseline (epoch seconds): every repair is a new version."""
         self.reported: set[str] = set()
         self.log = structlog.get_logger("sight")
 
@@ -97,24 +95,28 @@ class SightWatch:
     async def look_at(self, resource: Resource, known: SightBaseline | None) -> SightFound:
         live = await self.sights.read(resource)
         right = parsed(known.settings) if known else {}
-        if not right and known is not None and not live:
-            return SightFound.RIGHT  # it was taken down with approval
-        if not right:
+        if known is None or (live and not right):
             return await self.first_sight(resource, live, known)
+        if not right:
+            return SightFound.RIGHT  # it was taken down with approval
         steps = plan(resource, live, right, self.options.parts)
         if steps.nothing_to_do:
-            self.worse_since = {
-                name: since for name, since in self.worse_since.items() if name[0] != resource.arn
-            }
+            if known.worse_since:
+                await self.put(replace(known, worse_since=0.0))
             return SightFound.RIGHT
         now = self.clock.now()
-        since = self.worse_since.setdefault((resource.arn, known.version if known else 0), now)
+        since = known.worse_since or now
+        # In the store, so that all replicas tell of the same.
+        if not known.worse_since and not await self.put(replace(known, worse_since=now)):
+            return SightFound.WORSE
         if now - since >= self.options.grace_seconds:
             what = steps.impossible or ", ".join(call.name for call in steps.calls)
             # Every hour anew: what was contested then may not be so any more.
-            hours = int((now - since) // HOUR)
-            self.say("SightDrifted", resource, {"missing": what}, since, hours)
+            self.say("SightDrifted", resource, {"missing": what}, since, int((now - since) // HOUR))
         return SightFound.WORSE
+
+    async def put(self, baseline: SightBaseline) -> bool:
+        return await self.store.put_sight_baseline(baseline, expected_version=baseline.version)
 
     async def first_sight(
         self, resource: Resource, live: Settings, known: SightBaseline | None
@@ -126,7 +128,7 @@ class SightWatch:
         seen = SightBaseline(resource.arn, written(live), Origin.SEEN)
         if known is not None:
             seen = replace(known, settings=seen.settings, origin=Origin.SEEN)
-        if await self.store.put_sight_baseline(seen, expected_version=seen.version):
+        if await self.put(seen):
             self.log.info("baseline taken", resource=resource.arn)
         return SightFound.RIGHT
 

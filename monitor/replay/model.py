@@ -68,7 +68,8 @@ class Keys:
     def repair(self, decision: Decision) -> str:
         key = decision.finding.key
         if key is None:  # a trail or its like: its baseline is not in the history
-            return "would put it back as its baseline says, if it is worse by then"
+            what = "put it back as its baseline says"
+            return f"would {'tell only: mode observe; enforce would ' * decision.dry_run}{what}"
         finding = decision.finding
         if finding.aspect is not Aspect.STATE:
             return self.put_back(decision)

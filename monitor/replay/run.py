@@ -16,10 +16,11 @@ from pathlib import Path
 import msgspec
 
 from monitor import plugins
-from monitor.assembly import know, load
+from monitor.assembly import know, load, repairers
 from monitor.aws import Aws, Entry
 from monitor.detection import Detection
 from monitor.errors import MonitorError, SettingsError
+from monitor.finding import Aspect
 from monitor.knowledge import Knowledge
 from monitor.metrics import Metrics
 from monitor.policy import Mode, Rules
@@ -154,13 +155,14 @@ def make_guard(request: Request, complain: Callable[[str], None]) -> Guard:
     if missing := request.detectors - detectors.keys():
         raise SettingsError([f"--detector {min(missing)}: the settings do not name it"])
     chosen = [one for name, one in detectors.items() if name in (request.detectors or detectors)]
-    repairs = {name: bool(one.plugin.repairs) for name, one in loaded.responders.items()}
+    responders = {name: one.plugin for name, one in loaded.responders.items()}
     rules = Rules(
         mode=settings.mode,
         places=settings.places,
         trusted_accounts=frozenset(settings.trusted_accounts),
-        repairers=tuple(name for name, one in repairs.items() if one),
-        tellers=tuple(name for name, one in repairs.items() if not one),
+        repairers=repairers(responders, lambda aspect: aspect is not Aspect.SIGHT),
+        sight_repairers=repairers(responders, lambda aspect: aspect is Aspect.SIGHT),
+        tellers=tuple(name for name, one in responders.items() if not one.repairs),
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),
         never_approve=settings.never_approve,

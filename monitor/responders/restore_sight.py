@@ -135,7 +135,7 @@ class RestoreSight:
         The live resource proves nothing about who changed it.
         """
         finding = decision.finding
-        record = await self.sights.recorded(finding)
+        record = await self.sights.recorded(resource, finding)
         if record is None:
             # Whatever claims to be of the distant future is as wrong as what should long be there.
             if abs(self.clock.now() - finding.event_time) < self.options.history_seconds:
@@ -180,7 +180,7 @@ class RestoreSight:
                     return self.over(Outcome.REFUSED, contested)
                 started = self.clock.now()
                 self.metrics.detect_to_act.observe(max(0.0, started - decision.received_at))
-                await self.count(known, started)
+                await self.count(resource, started)
             await self.send(resource, steps.calls, sent)
             if number:
                 await asyncio.sleep(0.1 * 2**number)
@@ -230,12 +230,15 @@ class RestoreSight:
             return ""
         return f"it is contested: it was put back {len(late)} times within the hour"
 
-    async def count(self, known: SightBaseline, now: float) -> None:
+    async def count(self, resource: Resource, now: float) -> None:
         """Note one more repair. Without the store it is not counted, but made."""
-        late = [at for at in known.repaired_at if at > now - HOUR]
-        new = replace(known, repaired_at=(*late, now))
         try:
-            await self.store.put_sight_baseline(new, expected_version=known.version)
+            # Anew: a look may have noted since that it is worse.
+            known = await self.store.sight_baseline(resource.arn)
+            if known is not None:
+                late = [at for at in known.repaired_at if at > now - HOUR]
+                new = replace(known, repaired_at=(*late, now), worse_since=0.0)
+                await self.store.put_sight_baseline(new, expected_version=known.version)
         except StoreError as error:
             self.store_failed("put_sight_baseline", error)
 

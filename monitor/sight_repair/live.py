@@ -194,12 +194,12 @@ class Sights:
             await asyncio.sleep(min(pause, left))
             pause = min(pause * 2, POLL_LONGEST)
 
-    async def recorded(self, finding: Finding) -> Event | None:
+    async def recorded(self, resource: Resource, finding: Finding) -> Event | None:
         """The record that CloudTrail's own event history has of what a message claims.
 
         None where it has none, or where it says otherwise who did what, when, and to which resource.
         """
-        client = await self.aws.cloudtrail(finding.account, finding.region)
+        client = await self.aws.cloudtrail(resource.account, resource.region)
         async with self.aws.calling("cloudtrail", "LookupEvents"):
             answer = await client.lookup_events(
                 LookupAttributes=[{"AttributeKey": "EventId", "AttributeValue": finding.event_id}],

@@ -67,7 +67,7 @@ class Trail:
             assert call.name == "UpdateTrail"
             self.settings = self.settings | {Part.TRAIL_SETTINGS: given}
 
-    async def recorded(self, claim: Finding) -> Event | None:
+    async def recorded(self, resource: Resource, claim: Finding) -> Event | None:
         return self.record
 
 
@@ -298,10 +298,39 @@ async def test_after_a_repair_the_same_damage_is_another_one() -> None:
     await watch.look()
     trail.settings = STOPPED
     (first,) = await watch.look()
-    (baseline,) = await watch.store.sight_baselines()
-    repaired = replace(baseline, repaired_at=(AT,))
-    await watch.store.put_sight_baseline(repaired, expected_version=1)
+    made = mender(trail, watch.store)
+    assert (await undo(made)).outcome is Outcome.DONE
+    trail.settings = STOPPED
     watch.clock.at += 5
+    (second,) = await watch.look()
+    assert second != first
+
+
+async def test_replicas_tell_of_the_same() -> None:
+    trail = Trail(RIGHT)
+    watch = Watch(trail, grace=100)
+    other = Watch(trail, grace=100, store=watch.store)
+    await watch.look()
+    trail.settings = STOPPED
+    await watch.look()
+    other.clock.at += 30
+    await other.look()
+    watch.clock.at += 200
+    other.clock.at += 171
+    (told,) = await watch.look()
+    assert await other.look() == [told]
+
+
+async def test_what_somebody_else_mended_and_broke_again_is_another_trouble() -> None:
+    trail = Trail(RIGHT)
+    watch = Watch(trail)
+    await watch.look()
+    trail.settings = STOPPED
+    (first,) = await watch.look()
+    trail.settings = RIGHT
+    watch.clock.at += 5
+    assert await watch.look() == []
+    trail.settings = STOPPED
     (second,) = await watch.look()
     assert second != first
 
