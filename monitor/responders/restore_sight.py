@@ -165,7 +165,7 @@ class RestoreSight:
     ) -> Action:
         """Carry out the plan, and plan again until the resource is read back as it should be."""
         right, started = parsed(known.settings), 0.0
-        for number in range(ROUNDS):
+        for _ in range(ROUNDS):
             steps = plan(resource, live, right, self.options.parts)
             if steps.impossible:
                 return self.over(Outcome.REFUSED, steps.impossible, sent)
@@ -182,10 +182,9 @@ class RestoreSight:
                 self.metrics.detect_to_act.observe(max(0.0, started - decision.received_at))
                 await self.count(resource, started)
             await self.send(resource, steps.calls, sent)
-            if number:
-                await asyncio.sleep(0.1 * 2**number)
+            # Not all the time at once: whoever changes it again meanwhile would win so long.
             live = await self.sights.read_until(
-                resource, right, self.options.parts, self.options.settle_seconds
+                resource, right, self.options.parts, self.options.settle_seconds / ROUNDS
             )
         raise WorthRetrying(f"the {resource.kind} is still not as it should be")
 

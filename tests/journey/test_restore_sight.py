@@ -17,7 +17,12 @@ from tests.journey.scene import Scene, night, rule_name
 
 TRAIL = f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/kms-monitor"
 SEEN_BY = ("cloudtrail", "events", "sqs", "sns")
-QUICK: dict[str, Any] = {"doubt_seconds": 0.5, "look_seconds": 600, "history_seconds": 2}
+QUICK: dict[str, Any] = {
+    "doubt_seconds": 0.5,
+    "look_seconds": 600,
+    "history_seconds": 2,
+    "settle_seconds": 8,
+}
 """Looks come so seldom that it is the message that leads to the repair."""
 LOOKING = QUICK | {"look_seconds": 0.3, "grace_seconds": 0}
 
