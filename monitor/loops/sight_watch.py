@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable
 import structlog
 from msgspec.structs import replace
 
+from monitor.baseline import Origin
 from monitor.clock import Clock
 from monitor.errors import MonitorError
 from monitor.event import Event
 from monitor.knowledge import Knowledge
-from monitor.ledger import Origin, SightBaseline, Store, StoreError
+from monitor.ledger import SightBaseline, Store, StoreError
 from monitor.metrics import Metrics
 from monitor.own_event import own_event
 from monitor.responders.restore_sight import HOUR, SightOptions

@@ -12,8 +12,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from monitor.baseline import Origin
 from monitor.event import Event
-from monitor.ledger import Origin, SightBaseline
+from monitor.ledger import SightBaseline
 from monitor.parameters import listed, mapped, said
 from monitor.sight_repair.plan import DESTINATIONS, DOCUMENTS, SWITCHES
 from monitor.sight_repair.resource import Part, Settings, parsed, written

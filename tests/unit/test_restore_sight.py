@@ -8,12 +8,13 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
+from monitor.baseline import Origin
 from monitor.decision import Action, Outcome, Verdict
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.event import Event
 from monitor.finding import Aspect, Finding
 from monitor.knowledge import Knowledge, Watched
-from monitor.ledger import Origin, SightBaseline, StoreError, sight_lease
+from monitor.ledger import SightBaseline, StoreError, sight_lease
 from monitor.loops.sight_watch import SightWatch
 from monitor.responders.restore_sight import RestoreSight, SightOptions
 from monitor.sight_repair.live import Sights

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from monitor.ledger import Origin, SightBaseline
+from monitor.baseline import Origin
+from monitor.ledger import SightBaseline
 from monitor.sight_repair.accepting import moved
 from monitor.sight_repair.live import confirming
 from monitor.sight_repair.resource import Part, parsed, written
