@@ -50,10 +50,8 @@ class SightBaseline(msgspec.Struct, frozen=True):
     origin: Origin
     as_of: dict[str, float] = {}
     """By part, the event time of the change that was accepted last (epoch seconds)."""
-    repaired_at: tuple[float, ...] = ()
-    """When it was put back of late (epoch seconds), so that a fight over it ends."""
     worse_since: float = 0.0
-    """When a look first found it worse (epoch seconds); 0 while it is as it should be."""
+    """When a look found it worse, since the last repair (epoch seconds); 0 while none did."""
     version: int = 0
     """As `Store.put_sight_baseline` counts them."""
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 
 from monitor.decision import Action, Decision, Outcome, Verdict
 from monitor.errors import NotWorthRetrying, WorthRetrying
-from monitor.finding import Aspect
+from monitor.finding import Aspect, Finding
 from monitor.ledger import Claim, SightBaseline, StoreError, sight_lease
 from monitor.plugins import Services
 from monitor.sight_repair.accepting import moved
@@ -176,11 +176,15 @@ class RestoreSight:
                 names = ", ".join(call.name for call in steps.calls)
                 return self.over(Outcome.WOULD, f"would call {names}")
             if not started:
-                if contested := self.contested(known):
-                    return self.over(Outcome.REFUSED, contested)
+                if not await self.may_once_more(resource, decision.finding):
+                    most = self.options.repairs_per_hour
+                    return self.over(
+                        Outcome.REFUSED,
+                        f"it is contested: it was put back {most} times within the hour",
+                    )
                 started = self.clock.now()
                 self.metrics.detect_to_act.observe(max(0.0, started - decision.received_at))
-                await self.count(resource, started)
+                await self.watch_anew(resource)
             await self.send(resource, steps.calls, sent)
             # Not all the time at once: whoever changes it again meanwhile would win so long.
             live = await self.sights.read_until(
@@ -222,21 +226,25 @@ class RestoreSight:
             return f"the {resource.kind} is as it should be; nothing was written"
         return f"what is worse of the {resource.kind} is not among the `parts` that are put back"
 
-    def contested(self, known: SightBaseline) -> str:
-        """Why it is left to people; "" where it is not."""
-        late = [at for at in known.repaired_at if at > self.clock.now() - HOUR]
-        if len(late) < self.options.repairs_per_hour:
-            return ""
-        return f"it is contested: it was put back {len(late)} times within the hour"
-
-    async def count(self, resource: Resource, now: float) -> None:
-        """Note one more repair. Without the store it is not counted, but made."""
+    async def may_once_more(self, resource: Resource, finding: Finding) -> bool:
+        """Whether a fight over it may go on. Without the store nobody counts."""
         try:
-            # Anew: a look may have noted since that it is worse.
+            return await self.store.spend(
+                sight_lease(resource.arn),
+                finding.finding_id,
+                most=self.options.repairs_per_hour,
+                seconds=HOUR,
+            )
+        except StoreError as error:
+            self.store_failed("spend", error)
+            return True
+
+    async def watch_anew(self, resource: Resource) -> None:
+        """What a look finds worse after this is another trouble than before."""
+        try:
             known = await self.store.sight_baseline(resource.arn)
-            if known is not None:
-                late = [at for at in known.repaired_at if at > now - HOUR]
-                new = replace(known, repaired_at=(*late, now), worse_since=0.0)
+            if known is not None and known.worse_since:
+                new = replace(known, worse_since=0.0)
                 await self.store.put_sight_baseline(new, expected_version=known.version)
         except StoreError as error:
             self.store_failed("put_sight_baseline", error)

@@ -90,7 +90,7 @@ SIGHT = SightBaseline(
     '{"trail_logging":true,"x":"\' and 🔑"}',
     Origin.ACCEPTED,
     {"trail_logging": START},
-    (START + 1, START + 2.5),
+    START + 2.5,
 )
 OTHER_SIGHT = replace(SIGHT, arn="arn:aws:sqs:eu-west-1:111122223333:kms", origin=Origin.SEEN)
 

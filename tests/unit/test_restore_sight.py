@@ -91,6 +91,9 @@ class Broken(MemoryStore):
     async def put_sight_baseline(self, *_: Any, **__: Any) -> bool:
         raise StoreError("down")
 
+    async def spend(self, *_: Any, **__: Any) -> bool:
+        raise StoreError("down")
+
 
 def mender(trail: Trail, store: MemoryStore | None = None, **options: Any) -> RestoreSight:
     given = services()
@@ -111,8 +114,8 @@ def damage(**changes: Any) -> Finding:
     return finding(event_name="StopLogging", **about | changes)
 
 
-async def undo(made: RestoreSight, **changes: Any) -> Action:
-    return await made.respond(decision(damage(**OLD), **changes))
+async def undo(made: RestoreSight, event_id: str = "e1", **changes: Any) -> Action:
+    return await made.respond(decision(damage(**OLD, event_id=event_id), **changes))
 
 
 async def test_it_is_put_back_and_verified() -> None:
@@ -172,17 +175,16 @@ async def test_one_replica_at_a_time() -> None:
 
 async def test_a_fight_ends_and_goes_on_after_an_hour() -> None:
     trail, clock = Trail(STOPPED), HandClock()
-    made = await known(mender(trail, repairs_per_hour=2))
-    made.clock = clock
-    for _ in range(2):
+    made = await known(mender(trail, MemoryStore(clock), repairs_per_hour=2))
+    for number in (1, 2, 2):  # the same once more is no further round
         trail.settings = STOPPED
-        assert (await undo(made)).outcome is Outcome.DONE
+        assert (await undo(made, f"e{number}")).outcome is Outcome.DONE
     trail.settings = STOPPED
-    refused = await undo(made)
+    refused = await undo(made, "e3")
     assert refused.outcome is Outcome.REFUSED
     assert "2 times within the hour" in refused.detail
     clock.at += 3601
-    assert (await undo(made)).outcome is Outcome.DONE
+    assert (await undo(made, "e3")).outcome is Outcome.DONE
 
 
 async def test_a_young_event_is_doubted_while_all_looks_well() -> None:
