@@ -1,6 +1,6 @@
 """Puts the parts of the daemon together from the settings. Nothing here waits or runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from monitor.clock import Clock
 from monitor.detection import Detection
 from monitor.duplicates import Duplicates
 from monitor.errors import PluginError, SettingsError
-from monitor.finding import Aspect
 from monitor.incidents import Incidents
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
@@ -78,8 +77,8 @@ def assemble(
         mode=settings.mode,
         places=settings.places,
         trusted_accounts=frozenset(settings.trusted_accounts),
-        repairers=repairers(responders, lambda aspect: aspect is not Aspect.SIGHT),
-        sight_repairers=repairers(responders, lambda aspect: aspect is Aspect.SIGHT),
+        repairers=repairers(responders, sight=False),
+        sight_repairers=repairers(responders, sight=True),
         tellers=tuple(name for name, one in responders.items() if not one.repairs),
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),
@@ -144,12 +143,12 @@ def assemble(
     return Parts(broken, origins, pipeline, responders, archive, knowledge, remembrance, incidents)
 
 
-def repairers(
-    responders: Mapping[str, plugins.Responder], of: Callable[[Aspect], bool]
-) -> tuple[str, ...]:
-    """The names of those that put back one of these aspects."""
+def repairers(responders: Mapping[str, plugins.Responder], *, sight: bool) -> tuple[str, ...]:
+    """The names of those that put back what we see by, or else keys."""
     return tuple(
-        name for name, one in responders.items() if one.repairs and any(map(of, one.aspects))
+        name
+        for name, one in responders.items()
+        if one.repairs and getattr(one, "sight", False) is sight
     )
 
 

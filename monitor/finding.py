@@ -53,8 +53,6 @@ class Aspect(StrEnum):
     DESCRIPTION = "description"
     REPLICATION = "replication"
     """Which Region is the primary, and where there are replicas."""
-    SIGHT = "sight"
-    """No part of a key, but what we see by: a trail, a rule, a queue (`Finding.resource`)."""
 
 
 SERVICES: Final = {
@@ -185,6 +183,8 @@ class Finding(msgspec.Struct, frozen=True):
     """What of the key it is about."""
     resource: str = ""
     """The ARN of a watched resource that it is about, such as our queue, where it is no key."""
+    sight: bool = False
+    """Whether `resource` is known to be what we see by: a trail, rule, queue or topic of ours."""
     actor: Actor = Actor()
     error_code: str = ""
     details: dict[str, str] = {}

@@ -83,7 +83,7 @@ def judge(finding: Finding, rules: Rules, approvals: Iterable[Approval]) -> Deci
         return Decision(finding, Verdict.DROP, reason)
     if finding.kind in ONLY_TOLD:
         return Decision(finding, Verdict.TELL, ONLY_TOLD[finding.kind], rules.tellers)
-    if finding.aspect is Aspect.SIGHT:
+    if finding.sight:
         return judge_sight(finding, rules)
     if finding.key is None:
         return Decision(finding, Verdict.TELL, Reason.NO_KEY, rules.tellers)
@@ -153,7 +153,7 @@ def not_ours(finding: Finding, rules: Rules) -> Reason | None:
     # alone, Organizations in the account that is its head.
     if not about_resource and (account, region) not in rules.places:
         return Reason.REGION_NOT_ALLOWED
-    mended = finding.aspect is Aspect.SIGHT and finding.event_name in MENDING
+    mended = finding.sight and finding.event_name in MENDING
     if (mended or finding.kind in EXPECTED_OF_US) and is_own(finding.actor, rules):
         return Reason.OWN_CALL
     return None

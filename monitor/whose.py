@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from monitor.arns import arn_in
 from monitor.detector import Base, OptionsT, is_denied
 from monitor.event import Event
-from monitor.finding import Aspect, Finding, Kind, Severity
+from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import key_owner, listed, short
 
 
@@ -59,7 +59,7 @@ class OnOurs(Base[OptionsT]):
         kinds = ("trails", "rules", "queues", "topics")
         if not any(self.whose(kind, resource) for kind in kinds):
             return found
-        return replace(found, kind=Kind.DAMAGE, aspect=Aspect.SIGHT)
+        return replace(found, kind=Kind.DAMAGE, sight=True)
 
     def refused(self, event: Event, what: str, kind: str, arn: str, service: str) -> list[Finding]:
         """The attempt, unless the resource is known not to be ours."""

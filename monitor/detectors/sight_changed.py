@@ -7,9 +7,11 @@ comes to be right: see `monitor.responders.restore_sight`.
 from collections.abc import Iterable
 from typing import ClassVar
 
+from msgspec.structs import replace
+
 from monitor.detector import About, NoOptions
 from monitor.event import Event
-from monitor.finding import Aspect, Finding, Kind, Severity
+from monitor.finding import Finding, Kind, Severity
 from monitor.sight.touching import CHANGES, touched
 from monitor.whose import OnOurs
 
@@ -33,14 +35,6 @@ class SightChanged(OnOurs[NoOptions]):
         kind, arn = touched(event)
         if event.failed or not kind or not self.whose(kind, arn):
             return []
-        name = arn.split(":", 5)[-1]
-        return [
-            self.finding(
-                event,
-                f"{self.title}: {name[:100]}",
-                Severity.INFO,
-                kind=Kind.CHANGE,
-                aspect=Aspect.SIGHT,
-                resource=arn,
-            )
-        ]
+        title = f"{self.title}: {arn.split(':', 5)[-1][:100]}"
+        found = self.finding(event, title, Severity.INFO, kind=Kind.CHANGE, resource=arn)
+        return [replace(found, sight=True)]

@@ -6,10 +6,12 @@ From events of our own: see `monitor.loops.sight_watch`.
 from collections.abc import Iterable
 from typing import ClassVar
 
+from msgspec.structs import replace
+
 from monitor.arns import ARN
 from monitor.detector import OWN, About, Base, NoOptions
 from monitor.event import Event
-from monitor.finding import Aspect, Finding, Kind, Severity
+from monitor.finding import Finding, Kind, Severity
 from monitor.parameters import short
 
 
@@ -48,14 +50,12 @@ class SightDrifted(Base[NoOptions]):
             if about.get(member)
         }
         title = "Not in order when first seen" if first else self.title
-        return [
-            self.finding(
-                event,
-                f"{title}: {arn.split(':', 5)[-1][:100]}",
-                Severity.HIGH if first else Severity.CRITICAL,
-                kind=Kind.NOTICE if first else Kind.DAMAGE,
-                aspect=Aspect.STATE if first else Aspect.SIGHT,
-                resource=arn,
-                details=details,
-            )
-        ]
+        found = self.finding(
+            event,
+            f"{title}: {arn.split(':', 5)[-1][:100]}",
+            Severity.HIGH if first else Severity.CRITICAL,
+            kind=Kind.NOTICE if first else Kind.DAMAGE,
+            resource=arn,
+            details=details,
+        )
+        return [replace(found, sight=not first)]

@@ -20,7 +20,6 @@ from monitor.assembly import know, load, repairers
 from monitor.aws import Aws, Entry
 from monitor.detection import Detection
 from monitor.errors import MonitorError, SettingsError
-from monitor.finding import Aspect
 from monitor.knowledge import Knowledge
 from monitor.metrics import Metrics
 from monitor.policy import Mode, Rules
@@ -160,8 +159,8 @@ def make_guard(request: Request, complain: Callable[[str], None]) -> Guard:
         mode=settings.mode,
         places=settings.places,
         trusted_accounts=frozenset(settings.trusted_accounts),
-        repairers=repairers(responders, lambda aspect: aspect is not Aspect.SIGHT),
-        sight_repairers=repairers(responders, lambda aspect: aspect is Aspect.SIGHT),
+        repairers=repairers(responders, sight=False),
+        sight_repairers=repairers(responders, sight=True),
         tellers=tuple(name for name, one in responders.items() if not one.repairs),
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),

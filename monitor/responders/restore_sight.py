@@ -79,7 +79,8 @@ class SightOptions(BaseModel, extra="forbid"):
 class RestoreSight:
     name: ClassVar = "restore_sight"
     repairs: ClassVar = True
-    aspects: ClassVar = frozenset({Aspect.SIGHT})
+    aspects: ClassVar[frozenset[Aspect]] = frozenset()
+    sight: ClassVar = True
     Options: ClassVar[type[BaseModel]] = SightOptions
 
     def __init__(self, options: SightOptions, services: Services) -> None:

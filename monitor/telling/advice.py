@@ -87,8 +87,8 @@ SIGHT_IMPACT: Final = {
     ),
 }
 """The same where it is about no key."""
+BLINDED: Final = "What is done to keys may no longer be told to kms-monitor; the sweep still looks."
 ASPECTS: Final = {
-    Aspect.SIGHT: "What is done to keys may no longer be told to kms-monitor; the sweep still looks.",
     Aspect.POLICY: "Who may use the key, or rule it, is no longer as it should be.",
     Aspect.ROTATION: "The key still works, but is no longer rotated as it should be.",
     Aspect.ALIASES: "Whoever uses the key by an alias finds another key, or none.",
@@ -193,9 +193,11 @@ def impact(decision: Decision) -> str:
             pass
     if how == Outcome.DONE and "EnableKey" in sent_calls(decision):
         return "The key was out of use for a short while; it is usable again and nothing is lost."
-    settled = SIGHT_IMPACT if finding.aspect is Aspect.SIGHT else SETTLED_IMPACT
+    settled = SIGHT_IMPACT if finding.sight else SETTLED_IMPACT
     if how in settled:
         return settled[how]
+    if finding.sight:
+        return BLINDED
     if finding.caused is None and finding.aspect in ASPECTS:
         return ASPECTS[finding.aspect]
     return IMPACT.get(finding.caused, "The key, or control of it, may be lost to its owners.")
@@ -215,7 +217,7 @@ def steps(decision: Decision) -> list[str]:
     if finding.kind in {Kind.CHANGE, Kind.NOTICE} or how == Outcome.ALREADY:
         return found
     if how == Outcome.UNCONFIRMED:
-        what = "it" if finding.aspect is Aspect.SIGHT else "the key"
+        what = "it" if finding.sight else "the key"
         look = [f"Look at {what}, and at who may send messages to the queue of kms-monitor."]
         return look + shown(key)
     if how == Outcome.DONE:
@@ -223,7 +225,7 @@ def steps(decision: Decision) -> list[str]:
         if undo:
             found.append("Only if it was meant, undo what kms-monitor did:\n" + "\n".join(undo))
         return found
-    back = "put it back by hand" if finding.aspect is Aspect.SIGHT else "put the key back by hand"
+    back = "put it back by hand" if finding.sight else "put the key back by hand"
     hand = back.capitalize()
     if decision.reason in MEANT:
         hand = f"Only if it was not meant, {back}"

@@ -409,7 +409,7 @@ BLINDED = replace(
     kind=Kind.DAMAGE,
     event_name="DisableRule",
     resource=RULE,
-    aspect=Aspect.SIGHT,
+    sight=True,
     advice=(),
 )
 
@@ -436,7 +436,7 @@ def test_what_we_see_by_is_told_of_without_a_word_about_keys(
     assert line in str(found["subject"])
     assert impact in str(found["impact"])
     assert step in str(found["next_steps"])
-    assert (found["class"], found["aspect"], found["resource"]) == ("sight", "sight", RULE)
+    assert (found["class"], found["resource"]) == ("sight", RULE)
     assert "the key" not in f"{found['subject']} {found['impact']} {found['next_steps']}"
 
 

@@ -127,7 +127,7 @@ SIGHT: dict[str, Any] = {
     "key": None,
     "caused": None,
     "resource": TRAIL,
-    "aspect": Aspect.SIGHT,
+    "sight": True,
     "event_name": "StopLogging",
 }
 MENDER = replace(RULES, sight_repairers=("restore_sight",))
@@ -178,7 +178,7 @@ BOTH, MENDERS = ("restore_sight", "sns", "mqtt"), ("restore_sight",)
             (Verdict.DROP, Reason.OWN_CALL, (), False),
         ),
         ({"actor": OURSELVES}, MENDER, (Verdict.REPAIR, Reason.ENFORCE, BOTH, False)),
-        ({"actor": OURSELVES, "event_name": "PutRule", "aspect": Aspect.STATE}, MENDER, None),
+        ({"actor": OURSELVES, "event_name": "PutRule", "sight": False}, MENDER, None),
     ],
 )
 def test_what_we_see_by(changes: dict[str, Any], rules: Rules, judgement: Any) -> None:

@@ -12,7 +12,6 @@ from monitor.detector import Detector, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
 from monitor.detectors.key_restored import KeyEnabled
-from monitor.finding import Aspect
 from monitor.metrics import Metrics
 from monitor.policy import Mode, Rules
 from monitor.replay.judging import EventClock, Judged, judge
@@ -107,7 +106,7 @@ def test_mode_observe_says_what_enforce_would_do() -> None:
 
 
 def test_what_we_see_by_is_put_back_by_its_own_baseline() -> None:
-    aspect = {"aspect": Aspect.SIGHT, "key": None, "resource": TRAIL, "caused": None}
+    aspect = {"sight": True, "key": None, "resource": TRAIL, "caused": None}
     keys = Keys(EventClock(), repairs=True)
     given = decision(finding(**aspect), verdict=Verdict.REPAIR)
     assert keys.would(given) == "would put it back as its baseline says"

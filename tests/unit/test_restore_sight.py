@@ -12,7 +12,7 @@ from monitor.baseline import Origin
 from monitor.decision import Action, Outcome, Verdict
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.event import Event
-from monitor.finding import Aspect, Finding
+from monitor.finding import Finding
 from monitor.knowledge import Knowledge, Watched
 from monitor.ledger import SightBaseline, StoreError, sight_lease
 from monitor.loops.sight_watch import SightWatch
@@ -110,7 +110,7 @@ async def known(made: RestoreSight, baseline: SightBaseline = SEEN) -> RestoreSi
 
 
 def damage(**changes: Any) -> Finding:
-    about = {"key": None, "caused": None, "resource": TRAIL, "aspect": Aspect.SIGHT}
+    about = {"key": None, "caused": None, "resource": TRAIL, "sight": True}
     return finding(event_name="StopLogging", **about | changes)
 
 
