@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from monitor.simulator.server import Simulator
 from monitor.simulator.words import Caller
-from tests.journey.conftest import ACCOUNT, REGION, until, wrap
+from tests.journey.conftest import ACCOUNT, REGION, daemon, settings_for, until, wrap
 from tests.journey.scene import Scene, night, rule_name
+from tests.journey.test_inventory import FAR, OTHER, far
 
 TRAIL = f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/kms-monitor"
 SEEN_BY = ("cloudtrail", "events", "sqs", "sns")
@@ -391,3 +393,35 @@ async def test_what_is_not_named_among_the_parts_is_told_only(
         await scene.mallory.cloudtrail.stop_logging(Name="kms-monitor")
         await ended(scene, "already", "not among the `parts`")
         assert written(simulator) == []
+
+
+async def test_a_rule_of_a_member_account_is_put_back_through_its_role(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
+    far(simulator, "PutTargets", Rule="kms-monitor", Targets=[{"Id": "central", "Arn": bus}])
+    role = f"arn:aws:iam::{OTHER}:role/kms-monitor"
+    settings = settings_for(
+        simulator,
+        tmp_path,
+        accounts=[
+            {"id": ACCOUNT, "regions": [REGION]},
+            {"id": OTHER, "regions": [FAR], "role_arn": role},
+        ],
+        responders={"restore_sight": LOOKING},
+        watched={},
+    )
+    place = (OTHER, FAR, "default")
+
+    def state() -> str:
+        return str(simulator.bridge._rules(place)["kms-monitor"].settings["State"])
+
+    with capture_logs() as lines:
+        async with daemon(settings):
+            await until(lambda: any(OTHER in one.get("resource", "") for one in lines), 20)
+            far(simulator, "DisableRule", Name="kms-monitor")
+            assert state() == "DISABLED"
+            await until(lambda: state() == "ENABLED")
+    (record,) = [one for one in simulator.records if one["eventName"] == "EnableRule"]
+    assert record["recipientAccountId"] == OTHER
+    assert record["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] == role
