@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
+from monitor.assembly import repairers
 from monitor.baseline import Origin
 from monitor.decision import Action, Outcome, Verdict
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
@@ -16,7 +17,9 @@ from monitor.finding import Finding
 from monitor.knowledge import Knowledge, Watched
 from monitor.ledger import SightBaseline, StoreError, sight_lease
 from monitor.loops.sight_watch import SightWatch
+from monitor.responders.restore_key import RestoreKey
 from monitor.responders.restore_sight import RestoreSight, SightOptions
+from monitor.responders.sns import Sns
 from monitor.sight_repair.live import Sights
 from monitor.sight_repair.plan import SightCall
 from monitor.sight_repair.resource import Part, Resource, parsed, written
@@ -218,6 +221,12 @@ async def test_a_baseline_that_another_replica_moved_meanwhile_is_read_again() -
     made.store = Broken(HandClock())
     with pytest.raises(WorthRetrying, match="cannot be written"):
         await made.put(SEEN)
+
+
+def test_responders_for_keys_and_for_our_sight_are_told_apart() -> None:
+    given: Any = {"restore_key": RestoreKey, "restore_sight": RestoreSight, "sns": Sns}
+    assert repairers(given, sight=False) == ("restore_key",)
+    assert repairers(given, sight=True) == ("restore_sight",)
 
 
 # -- the looks
