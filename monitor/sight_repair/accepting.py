@@ -114,10 +114,10 @@ def rule(request: dict[str, Any], live: Settings) -> dict[Part, Any]:
 
 def targets(right: Settings, live: Settings, event: Event) -> dict[Part, Any]:
     request = event.request()
-    failed = {mapped(one).get("targetId") for one in listed(event.response().get("failedEntries"))}
+    failed = [mapped(one).get("targetId") for one in listed(event.response().get("failedEntries"))]
     after, now = dict(right[Part.RULE_TARGETS]), live.get(Part.RULE_TARGETS, {})
     for one in listed(request.get("ids")):
-        if one not in failed:
+        if isinstance(one, str) and one not in failed:
             after.pop(one, None)
     for one in listed(request.get("targets")):
         target = capitals(mapped(one))

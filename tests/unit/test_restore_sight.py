@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -20,7 +22,8 @@ from monitor.loops.sight_watch import SightWatch
 from monitor.responders.restore_key import RestoreKey
 from monitor.responders.restore_sight import RestoreSight, SightOptions
 from monitor.responders.sns import Sns
-from monitor.sight_repair.live import Sights
+from monitor.sight.mending import MENDING
+from monitor.sight_repair.live import METHODS, Sights
 from monitor.sight_repair.plan import SightCall
 from monitor.sight_repair.resource import Part, Resource, parsed, written
 from monitor.stores.memory import MemoryStore
@@ -227,6 +230,17 @@ def test_responders_for_keys_and_for_our_sight_are_told_apart() -> None:
     given: Any = {"restore_key": RestoreKey, "restore_sight": RestoreSight, "sns": Sns}
     assert repairers(given, sight=False) == ("restore_key",)
     assert repairers(given, sight=True) == ("restore_sight",)
+
+
+def test_the_policy_allows_every_call_and_forbids_what_takes_sight_away() -> None:
+    file = Path(__file__).parents[2] / "deploy/aws/restore-sight-policy.json"
+    named: dict[str, set[str]] = {"Allow": set(), "Deny": set()}
+    for one in json.loads(file.read_text("utf-8"))["Statement"]:
+        actions = one["Action"] if isinstance(one["Action"], list) else [one["Action"]]
+        named[one["Effect"]] |= {action.partition(":")[2] for action in actions}
+    assert METHODS.keys() == MENDING
+    assert METHODS.keys() <= named["Allow"]
+    assert not named["Allow"] & named["Deny"]
 
 
 # -- the looks

@@ -4,9 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor.baseline import Origin
 from monitor.ledger import SightBaseline
+from monitor.sight.touching import CHANGES
 from monitor.sight_repair.accepting import moved
 from monitor.sight_repair.live import confirming
 from monitor.sight_repair.resource import Part, parsed, written
@@ -232,6 +235,49 @@ def test_an_older_change_does_not_undo_a_later_one() -> None:
     assert both is not None
     assert parsed(both.settings)[Part.RULE_TARGETS] == {}
     assert both.as_of == later.as_of | {"rule_targets": targets.time}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+MEMBERS = (
+    "advancedEventSelectors",
+    "attributeName",
+    "attributeValue",
+    "attributes",
+    "eventPattern",
+    "eventSelectors",
+    "ids",
+    "isMultiRegionTrail",
+    "kmsKeyId",
+    "state",
+    "targets",
+)
+
+
+@given(
+    st.sampled_from(sorted({name for _, name in CHANGES})),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(MEMBERS, JSON)),
+    st.fixed_dictionaries({}, optional={"failedEntries": JSON}),
+)
+def test_members_of_any_shape_break_nothing(
+    name: str, request: dict[str, Any], response: dict[str, Any]
+) -> None:
+    resources = (
+        ("Trail", TRAIL),
+        ("Logging", TRAIL),
+        ("Selectors", TRAIL),
+        ("Rule", RULE),
+        ("Targets", RULE),
+        ("Topic", TOPIC),
+    )
+    right = next((settings for part, settings in resources if part in name), ATTRIBUTES)
+    change = event(eventName=name, requestParameters=request, responseElements=response)
+    found = moved(SightBaseline("arn", written(right), Origin.SEEN), right, change)
+    if found is not None:
+        assert written(parsed(found.settings)) == found.settings
 
 
 STOP = record(
