@@ -50,6 +50,8 @@ class SightBaseline(msgspec.Struct, frozen=True):
     origin: Origin
     as_of: dict[str, float] = {}
     """By part, the event time of the change that was accepted last (epoch seconds)."""
+    pending_until: float = 0.0
+    """Until then (epoch seconds) CloudTrail's history may still confirm an approved change to it."""
     worse_since: float = 0.0
     """When a look found it worse, since the last repair (epoch seconds); 0 while none did."""
     version: int = 0

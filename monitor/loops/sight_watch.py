@@ -110,7 +110,7 @@ class SightWatch:
         # In the store, so that all replicas tell of the same.
         if not known.worse_since and not await self.put(replace(known, worse_since=now)):
             return SightFound.WORSE
-        if now - since >= self.options.grace_seconds:
+        if now - since >= self.options.grace_seconds and now >= known.pending_until:
             what = steps.impossible or ", ".join(call.name for call in steps.calls)
             # Every hour anew: what was contested then may not be so any more.
             self.say("SightDrifted", resource, {"missing": what}, since, int((now - since) // HOUR))

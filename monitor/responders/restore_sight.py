@@ -140,6 +140,7 @@ class RestoreSight:
         if record is None:
             # Whatever claims to be of the distant future is as wrong as what should long be there.
             if abs(self.clock.now() - finding.event_time) < self.options.history_seconds:
+                await self.wait_for(known, finding.event_time + self.options.history_seconds)
                 raise WorthRetrying("CloudTrail's event history does not have the event yet")
             self.log.warning("approved change not confirmed", resource=resource.arn)
             undone = await self.undo(decision, resource, known)
@@ -153,7 +154,7 @@ class RestoreSight:
             return self.over(
                 Outcome.ALREADY, "the baseline says so already, or a later change does"
             )
-        await self.put(after)
+        await self.put(replace(after, pending_until=0.0))
         return self.over(Outcome.DONE, f"{finding.event_name} is now right for the {resource.kind}")
 
     async def work(
@@ -239,6 +240,14 @@ class RestoreSight:
         except StoreError as error:
             self.store_failed("spend", error)
             return True
+
+    async def wait_for(self, known: SightBaseline, until: float) -> None:
+        """No look puts it back while an approved change to it may still be confirmed.
+
+        Whoever forges such a change gains no more than that: a message about harm is acted upon.
+        """
+        if known.pending_until < until:
+            await self.put(replace(known, pending_until=until))
 
     async def watch_anew(self, resource: Resource) -> None:
         """What a look finds worse after this is another trouble than before."""

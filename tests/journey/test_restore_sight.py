@@ -284,6 +284,21 @@ async def test_an_approved_actor_may_change_it(simulator: Simulator, tmp_path: P
         assert left == [target]
 
 
+async def test_no_look_undoes_what_the_history_is_slow_to_confirm(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    name = rule_name("kms.amazonaws.com DisableKey")
+    admin = [f"arn:aws:iam::{ACCOUNT}:user/admin"]
+    patient = LOOKING | {"grace_seconds": 2, "history_seconds": 60}
+    async with guarded(simulator, tmp_path, patient, approved_actors=admin) as scene:
+        simulator.set_knob("history_delay_seconds", 6.0)
+        await scene.admin.events.disable_rule(Name=name)
+        await ended(scene, "retry", "does not have the event yet")
+        await ended(scene, "done", "DisableRule is now right for the rule", 40)
+        assert (await scene.admin.events.describe_rule(Name=name))["State"] == "DISABLED"
+        assert written(simulator) == []
+
+
 async def test_a_forged_approval_moves_nothing(simulator: Simulator, tmp_path: Path) -> None:
     admin = f"arn:aws:iam::{ACCOUNT}:user/admin"
     async with guarded(simulator, tmp_path, approved_actors=[admin]) as scene:

@@ -91,6 +91,7 @@ SIGHT = SightBaseline(
     Origin.ACCEPTED,
     {"trail_logging": START},
     START + 2.5,
+    START + 7,
 )
 OTHER_SIGHT = replace(SIGHT, arn="arn:aws:sqs:eu-west-1:111122223333:kms", origin=Origin.SEEN)
 

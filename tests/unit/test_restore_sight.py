@@ -216,6 +216,22 @@ async def test_an_approval_that_nobody_confirms_is_waited_for_and_then_undone() 
     assert again.outcome is Outcome.UNCONFIRMED
 
 
+async def test_no_look_puts_back_what_may_still_be_confirmed() -> None:
+    trail = Trail(RIGHT)
+    watch = Watch(trail)
+    await watch.look()
+    trail.settings = STOPPED
+    made = mender(trail, watch.store)
+    with pytest.raises(WorthRetrying, match="does not have the event yet"):
+        await made.respond(decision(damage(), verdict=Verdict.ACCEPT))
+    assert await watch.look() == []
+    # Harm that a message tells of is undone all the same.
+    assert (await undo(made)).outcome is Outcome.DONE
+    trail.settings = STOPPED
+    watch.clock.at += 901
+    assert [name for name, _ in await watch.look()] == ["SightDrifted"]
+
+
 async def test_a_baseline_that_another_replica_moved_meanwhile_is_read_again() -> None:
     made = mender(Trail(RIGHT))
     await known(made)
