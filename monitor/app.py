@@ -66,6 +66,7 @@ class App:
             detectors=list(self.loaded.detectors),
             responders=list(settings.responders),
             places=sorted(settings.places),
+            escrows=list(settings.escrows),
         )
         at = settings.web
         try:

@@ -16,6 +16,7 @@ from monitor.clock import Clock
 from monitor.detection import Detection
 from monitor.duplicates import Duplicates
 from monitor.errors import PluginError, SettingsError
+from monitor.escrow import Escrow
 from monitor.incidents import Incidents
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
@@ -23,6 +24,7 @@ from monitor.loops import canary
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
 from monitor.policy import Rules
+from monitor.reimport.bring_back import Reimport, make_reimport
 from monitor.remembrance import Remembrance
 from monitor.repair.live import LiveKeys
 from monitor.response import Response
@@ -42,7 +44,7 @@ class Parts:
     broken: list[PluginError]
     """Plugins of others that were to run and cannot."""
     origins: dict[str, dict[str, str]]
-    """Whose those are that run, by `detector` or `responder` and name."""
+    """Whose those are that run, by the kind (`detector`, `responder`, `escrow`) and the name."""
 
     pipeline: Pipeline
     responders: dict[str, plugins.Responder]
@@ -50,6 +52,8 @@ class Parts:
     knowledge: Knowledge
     remembrance: Remembrance
     incidents: Incidents
+    reimport: Reimport | None
+    """None where the settings name no escrow."""
 
 
 def assemble(
@@ -72,7 +76,15 @@ def assemble(
         environment=settings.environment,
         knowledge=knowledge,
     )
-    responders = make_responders(loaded, services, broken)
+    escrows = make_escrows(loaded, services, broken)
+    reimport = make_reimport(
+        escrows,
+        settings.material,
+        aws=aws,
+        clock=clock,
+        metrics=metrics.material,
+    )
+    responders = make_responders(loaded, replace(services, reimport=reimport), broken)
     rules = Rules(
         mode=settings.mode,
         places=settings.places,
@@ -139,8 +151,19 @@ def assemble(
     origins = {
         "detector": {name: loaded.detectors[name].source.origin for name in detectors},
         "responder": {name: loaded.responders[name].source.origin for name in responders},
+        "escrow": {name: loaded.escrows[name].source.origin for name in escrows},
     }
-    return Parts(broken, origins, pipeline, responders, archive, knowledge, remembrance, incidents)
+    return Parts(
+        broken,
+        origins,
+        pipeline,
+        responders,
+        archive,
+        knowledge,
+        remembrance,
+        incidents,
+        reimport,
+    )
 
 
 def repairers(responders: Mapping[str, plugins.Responder], *, sight: bool) -> tuple[str, ...]:
@@ -165,6 +188,17 @@ def make_responders(
     """Each with a log of its own name."""
     made: dict[str, plugins.Responder] = {}
     for name, recipe in loaded.responders.items():
+        own = replace(services, log=structlog.get_logger(name))
+        made |= plugins.make_all({name: recipe}, own, broken)
+    return made
+
+
+def make_escrows(
+    loaded: plugins.Loaded, services: plugins.Services, broken: list[PluginError]
+) -> dict[str, Escrow]:
+    """In the order of the settings, each with a log of its own name."""
+    made: dict[str, Escrow] = {}
+    for name, recipe in loaded.escrows.items():
         own = replace(services, log=structlog.get_logger(name))
         made |= plugins.make_all({name: recipe}, own, broken)
     return made
@@ -225,7 +259,12 @@ def load(settings: Settings, file: Path) -> plugins.Loaded:
     detectors = plugins.chosen(settings.detectors, defaults=settings.default_detectors)
     try:
         return plugins.load_all(
-            detectors, settings.responders, validate, where, settings.plugin_folders
+            detectors,
+            settings.responders,
+            validate,
+            where,
+            settings.plugin_folders,
+            escrows=settings.escrows,
         )
     except OSError as error:
         fault = f"plugin_folders: {error.filename}: cannot be read: {error.strerror}"

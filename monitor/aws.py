@@ -6,6 +6,7 @@ are entered by AssumeRole with an ExternalId; botocore's provider refreshes the 
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -134,6 +135,10 @@ class Aws:
         self._clients.clear()
         await self._stack.aclose()
 
+    def enter(self, entry: Entry) -> None:
+        """Know one more way in. Before its first use."""
+        self.entries[entry.account] = entry
+
     async def kms(self, account: str, region: str) -> "KMSClient":
         """KMS of one account in one Region."""
         return cast("KMSClient", await self.client("kms", region, account))
@@ -187,7 +192,7 @@ class Aws:
         return self._sessions[name]
 
     def _assumed(self, entry: Entry) -> AioDeferredRefreshableCredentials:
-        extra = {"RoleSessionName": f"kms-monitor-{entry.account}"}
+        extra = {"RoleSessionName": session_name(entry.account)}
         if entry.external_id:
             extra["ExternalId"] = entry.external_id
         fetcher = LazyAssumeRole(self._session(""), entry.role_arn, extra, self)
@@ -204,6 +209,11 @@ class Aws:
             code, mine = translate(error, f"{service}:{call}")
             self.metrics.client_errors.labels(service, code).inc()
             raise mine from error
+
+
+def session_name(entry: str) -> str:
+    """`RoleSessionName`, which STS takes only of such characters, and 64 of them at most."""
+    return re.sub(r"[^A-Za-z0-9_+=,.@-]", "-", f"kms-monitor-{entry}")[:64]
 
 
 class LazyAssumeRole:

@@ -19,6 +19,7 @@ from monitor.dlq.command import dlq
 from monitor.errors import SettingsError
 from monitor.incidents_command import incidents
 from monitor.logs import printable
+from monitor.material.command import material
 from monitor.pattern_command import event_pattern
 from monitor.replay.command import replay
 from monitor.simulator.command import simulate
@@ -48,6 +49,7 @@ generate.command(
 )(event_pattern)
 app.add_typer(generate, name="generate")
 app.add_typer(dlq, name="dlq")
+app.add_typer(material, name="material")
 app.command(
     epilog="Example: kms-monitor approve --key ARN --action DisableKey --actor"
     " arn:aws:iam::111122223333:role/key-admins --until 2h --ticket CHG-1"
@@ -78,11 +80,18 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     The first signal finishes what is in flight; a second one ends at once.
     """
     # Imported here, so that --help and the other commands start fast.
+    import structlog  # noqa: PLC0415
+
     from monitor import logs  # noqa: PLC0415
     from monitor.app import App  # noqa: PLC0415
+    from monitor.private_memory import keep_private  # noqa: PLC0415
 
     settings, loaded = read(config)
     logs.set_up(settings.log.level, settings.log.format)
+    if settings.escrows:
+        # Before any material comes into this process.
+        for problem in keep_private():
+            structlog.get_logger("run").warning("key material may be seen", problem=problem)
     try:
         with asyncio.Runner(loop_factory=fast_loop()) as runner:
             runner.run(live(App(settings, loaded)))

@@ -22,7 +22,7 @@ from monitor.errors import PluginError
 
 PREFIX = "monitor_local_"
 """Of the modules' names: nothing that is installed is called so."""
-METHODS = {"detectors": "inspect", "responders": "respond"}
+METHODS = {"detectors": "inspect", "responders": "respond", "escrows": "fetch"}
 """By what a plugin of each kind is known."""
 
 

@@ -1,6 +1,6 @@
 """The loops that find things out by themselves, put together from the settings.
 
-Sweep, canaries, silence, inventory and incidents. What they find becomes events of our own, which the pipeline
+Sweep, canaries, silence, inventory, escrows and incidents. What they find becomes events of our own, which the pipeline
 judges as it does those from the queues. Nothing here waits or runs.
 """
 
@@ -13,6 +13,7 @@ from monitor.clock import Clock
 from monitor.ledger import Store
 from monitor.loops import canary, sweep
 from monitor.loops.canary import Canary
+from monitor.loops.escrow_watch import EscrowWatch
 from monitor.loops.inventory import Inventory
 from monitor.loops.looking import OurQueue
 from monitor.loops.own_road import OwnRoad
@@ -105,6 +106,12 @@ class Lookouts:
                 ready=self.inventory.looked,
                 tell=self.roads["sight"].take,
             )
+        self.escrows = parts.reimport and EscrowWatch(
+            parts.reimport,
+            parts.knowledge,
+            settings.places,
+            seconds=settings.material.check_hours * 3600,
+        )
         self.incidents = parts.incidents
         self.incidents.tell = self.roads["incidents"].take
         listeners = parts.pipeline.books.listeners
@@ -128,6 +135,8 @@ class Lookouts:
         if self.settings.silence_minutes:
             yield "notice where nothing comes from", self.silence.run()
         yield "see whether incidents are over", self.incidents.run()
+        if self.escrows and self.settings.material.check_hours:
+            yield "see whether escrows have what they should", self.escrows.run()
         if self.settings.watched.discover:
             yield "find out what our sight rests on", self.inventory.run()
         if self.sight is not None:

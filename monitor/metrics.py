@@ -1,4 +1,4 @@
-"""Every metric of the daemon, declared in one place (with `monitor.incident_metrics`), born at zero.
+"""Every metric of the daemon, declared in one place (with `monitor.incident_metrics` and `monitor.material_metrics`), born at zero.
 
 Names follow Prometheus: base units, `_total` for counters, `_seconds` for times. Label values come
 from closed lists or from the settings, never from a message: no key id, ARN or principal, but for
@@ -19,6 +19,7 @@ from monitor.delivery import Disposition
 from monitor.finding import Severity
 from monitor.incident_metrics import IncidentMetrics
 from monitor.key import KeyState
+from monitor.material_metrics import MaterialMetrics
 from monitor.sight_found import SightFound
 
 OTHER: Final = "other"
@@ -233,6 +234,7 @@ class Metrics:
     def declare_what_lasts(self, p: str) -> None:
         """What the store keeps for people."""
         self.incidents = IncidentMetrics(self.registry, p)
+        self.material = MaterialMetrics(self.registry, p)
         self.approvals = Gauge(
             p + "approvals",
             "Approvals that the store has, by state.",
@@ -299,6 +301,7 @@ class Metrics:
         detectors: list[str] | None = None,
         responders: list[str] | None = None,
         places: list[tuple[str, str]] | None = None,
+        escrows: list[str] | None = None,
     ) -> None:
         """Create the children of what the settings name, so that counters start at zero.
 
@@ -322,6 +325,7 @@ class Metrics:
             self.action_seconds.labels(responder)
             for outcome in Outcome:
                 self.actions.labels(responder, outcome.value)
+        self.material.born(escrows or [], places or [])
         for account, region in places or []:
             self.keys_known.labels(account, region)
             self.last_sweep.labels(account, region)

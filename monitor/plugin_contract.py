@@ -20,7 +20,7 @@ MISSING = object()
 
 
 def faults_of(kind: str, name: str, plugin: Any) -> list[str]:
-    """What is wrong with a detector or responder of that name; empty where nothing is."""
+    """What is wrong with a plugin of that kind and name; empty where nothing is."""
     ran = foreign.run(partial(compare, kind, name, plugin))
     if ran.value is None:  # a property, or a metaclass, of theirs
         return [f"cannot be looked at: {foreign.place_of(ran.error or TypeError())}"]
@@ -88,13 +88,13 @@ def are_aspects(value: Any) -> bool:
 
 
 Rule = tuple[Callable[[Any], bool], str]
-BOTH: Mapping[str, Rule] = {
+ALL: Mapping[str, Rule] = {
     "name": (is_text, "a text"),
     "Options": (is_model, 'a pydantic model with extra="forbid"'),
 }
 CONTRACTS: Mapping[str, Mapping[str, Rule]] = {
     "detectors": {
-        **BOTH,
+        **ALL,
         "title": (is_text, "a text"),
         "about": (is_about, "a monitor.detector.About, with texts and tuples of texts"),
         "events": (are_tuples(2), "a set of pairs: eventSource and eventName"),
@@ -102,11 +102,12 @@ CONTRACTS: Mapping[str, Mapping[str, Rule]] = {
         "inspect": (is_plain, "a plain method"),
     },
     "responders": {
-        **BOTH,
+        **ALL,
         "repairs": (lambda value: isinstance(value, bool), "true or false"),
         "aspects": (are_aspects, "a set of monitor.finding.Aspect"),
         "respond": (inspect.iscoroutinefunction, "an async method"),
         "serve": (inspect.iscoroutinefunction, "an async method"),
         "problem": (is_plain, "a plain method"),
     },
+    "escrows": {**ALL, "fetch": (inspect.iscoroutinefunction, "an async method")},
 }

@@ -1,8 +1,8 @@
 """What a plugin is, and how it is found.
 
-A plugin is a class named by an entry point of the groups `kms_monitor.detectors` and
-`kms_monitor.responders`, or a class in a file of `plugin_folders`; the built-in ones are found in
-the same way. Nothing is loaded unless the settings name it: an installed package alone never runs
+A plugin is a class named by an entry point of the groups `kms_monitor.detectors`,
+`kms_monitor.responders` and `kms_monitor.escrows`, or a class in a file of `plugin_folders`; the
+built-in ones are found in the same way. Nothing is loaded unless the settings name it: an installed package alone never runs
 inside the daemon. One of others that is broken is reported and left out; the rest goes on.
 """
 
@@ -29,6 +29,7 @@ from monitor.clock import Clock
 from monitor.decision import Action, Decision
 from monitor.detector import Detector
 from monitor.errors import PluginError, SettingsError
+from monitor.escrow import Escrow
 from monitor.finding import Aspect
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
@@ -40,11 +41,12 @@ from monitor.shelf import Shelf, Source, Where, singular
 if TYPE_CHECKING:
     # Only for the types: a detector imports this module, and must not bring a client with it.
     from monitor.aws import Aws
+    from monitor.reimport.bring_back import Reimport
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a responder may use. There is nothing else that it needs from the daemon."""
+    """What a responder or an escrow may use. It needs nothing else from the daemon."""
 
     aws: "Aws"
     clock: Clock
@@ -55,6 +57,8 @@ class Services:
     """The free name of the installation from the settings, shown in every notification."""
     knowledge: Knowledge = field(default_factory=Knowledge)
     """How every key should be, as detectors know it."""
+    reimport: "Reimport | None" = None
+    """Brings lost key material back from escrow; None where the settings name no escrow."""
 
 
 @runtime_checkable
@@ -116,13 +120,15 @@ class Loaded:
 
     detectors: dict[str, Recipe[Knowledge, Detector]] = field(default_factory=dict)
     responders: dict[str, Recipe[Services, Responder]] = field(default_factory=dict)
+    escrows: dict[str, Recipe[Services, Escrow]] = field(default_factory=dict)
+    """In the order in which they are asked."""
     modes: dict[str, Mode] = field(default_factory=dict)
     """By detector, where it differs from the mode of the whole."""
     broken: list[PluginError] = field(default_factory=list)
 
 
 def installed(kind: str) -> dict[str, Source]:
-    """Every installed plugin of a kind (`detectors` or `responders`), by name, not loaded."""
+    """Every installed plugin of a kind (`monitor.shelf.GROUPS`), by name, not loaded."""
     return Shelf().sources[kind]
 
 
@@ -155,6 +161,8 @@ def load_all(
     validate: Callable[[type[BaseModel], Mapping[str, Any], tuple[str, str]], BaseModel],
     where: Where = lambda _: "settings",
     folders: Iterable[Path] = (),
+    *,
+    escrows: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Loaded:
     """Load every plugin that the settings name, by name with its options.
 
@@ -187,19 +195,26 @@ def load_all(
             faults += error.faults
         except PluginError as error:
             loaded.broken.append(error)
-    for name, given in responders.items():
-        try:
-            loaded.responders[name] = recipe("responders", name, given)
-        except SettingsError as error:
-            faults += error.faults
-        except PluginError as error:
-            loaded.broken.append(error)
-    for kind, name in [("detectors", one) for one in detectors] + [
-        ("responders", one) for one in responders
-    ]:
-        clash = shelf.clashes.get((kind, name))
-        if clash is not None and clash not in loaded.broken:
-            loaded.broken.append(clash)
+    for kind, named, made in (
+        ("responders", responders, loaded.responders),
+        ("escrows", escrows or {}, loaded.escrows),
+    ):
+        for name, given in named.items():
+            try:
+                made[name] = recipe(kind, name, given)
+            except SettingsError as error:
+                faults += error.faults
+            except PluginError as error:
+                loaded.broken.append(error)
+    for kind, names in (
+        ("detectors", list(detectors)),
+        ("responders", list(responders)),
+        ("escrows", list(escrows or {})),
+    ):
+        for name in names:
+            clash = shelf.clashes.get((kind, name))
+            if clash is not None and clash not in loaded.broken:
+                loaded.broken.append(clash)
     if faults:
         raise SettingsError(faults)
     return loaded

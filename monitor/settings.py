@@ -16,6 +16,7 @@ from monitor.knowledge import Watched
 from monitor.logs import Format
 from monitor.policy import Mode
 from monitor.setting_types import AccountId, Model
+from monitor.settings_material import MaterialSettings
 from monitor.settings_sight import CanarySettings, SweepSettings, WatchedSettings
 from monitor.suppression import Suppression
 
@@ -193,10 +194,16 @@ class Settings(Model):
         description="false: only the detectors run that are named under `detectors`.",
     )
     responders: Plugins = Field({"restore_key": {}}, min_length=1, description="By name.")
+    escrows: Plugins = Field(
+        {},
+        description="Where the material of imported keys is kept: by name, asked in this order. "
+        "Lost material is brought back from there; without any, people have to do it.",
+    )
+    material: MaterialSettings = MaterialSettings()
     plugin_folders: list[Path] = Field(
         [],
-        description="Folders whose `*.py` files hold detectors and responders of your own. They are "
-        "imported at the start; what they hold runs only if it is named above.",
+        description="Folders whose `*.py` files hold plugins of your own. They are imported at the "
+        "start; what they hold runs only if it is named above.",
     )
     approved_actors: list[str] = Field(
         [],

@@ -21,7 +21,7 @@ from monitor.plugin_contract import faults_of
 
 OURS = "kms-monitor"
 """The distribution whose plugins are built in."""
-GROUPS = {"detectors": "kms_monitor.detectors", "responders": "kms_monitor.responders"}
+GROUPS = {kind: f"kms_monitor.{kind}" for kind in ("detectors", "responders", "escrows")}
 Where = Callable[[tuple[str, ...]], str]
 """Where something stands in the settings, by its path."""
 

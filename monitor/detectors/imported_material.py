@@ -37,8 +37,8 @@ class ImportedMaterialDeleted(Base[NoOptions]):
         ),
         advice=(
             (
-                "Import the very same material again from where you keep it: GetParametersForImport, "
-                "then ImportKeyMaterial."
+                "Import the very same material again from where you keep it, if no escrow of "
+                "kms-monitor had it: kms-monitor material import --key ARN --file FILE."
             ),
             (
                 "If the material cannot be found, restore what the key encrypted from backups under "

@@ -41,9 +41,9 @@ def patiently() -> AsyncIterator[stamina.Attempt]:
 
 
 class Material(Protocol):
-    """Brings imported key material back: `monitor.material`."""
+    """Brings imported key material back: `monitor.reimport`."""
 
-    async def bring_back(self, live: KeySnapshot, valid_to: float | None) -> None: ...
+    async def bring_back(self, live: KeySnapshot, valid_to: float | None) -> object: ...
 
 
 class KeyWriter:

@@ -1,7 +1,7 @@
 """The strict local AWS that tests, demo and drills run against.
 
 moto enforces no KMS key states, so KMS, CloudTrail, the EventBridge hop and STS are our own
-implementation of what AWS documents; SQS, SNS, S3, DynamoDB and IAM come from moto. A call goes
+implementation of what AWS documents; SQS, SNS, S3, DynamoDB, IAM and Secrets Manager come from moto. A call goes
 
     server (HTTP)  ->  endpoint (who, may they, which service; `wire`, `identity`, `deny`)
       ->  kms | cloudtrail | events | sts | borrowed (moto)

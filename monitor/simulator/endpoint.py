@@ -235,6 +235,7 @@ _DENIED = {
     "cloudtrail": ("AccessDeniedException", 400),
     "events": ("AccessDeniedException", 400),
     "dynamodb": ("AccessDeniedException", 400),
+    "secretsmanager": ("AccessDeniedException", 400),
     "sqs": ("AccessDeniedException", 403),
     "sns": ("AuthorizationError", 403),
 }
@@ -259,8 +260,13 @@ def _is_management(question: Question) -> bool:
     return not data and not about_object
 
 
+_HIDDEN = ("SecretBinary", "SecretString")
+"""Secrets Manager's values, which CloudTrail never shows."""
+
+
 def _lent_outcome(question: Question, answer: Outgoing) -> Reply | Refusal:
-    asked: dict[str, Any] = records.lower_camel(question.parameters)
+    shown = {name: one for name, one in question.parameters.items() if name not in _HIDDEN}
+    asked: dict[str, Any] = records.lower_camel(shown)
     if question.service == "s3" and "bucket" in asked:
         asked["bucketName"] = asked.pop("bucket")
     read_only = question.operation.startswith(_READING)

@@ -10,10 +10,11 @@
         )
 
 A check raises `AssertionError` with a sentence that says what is wrong. Nothing here needs AWS, a
-network or an event loop, but for `check_responder`, which is a coroutine.
+network or an event loop, but for `check_responder` and `check_escrow`, which are coroutines.
 """
 
 from monitor.testing.detectors import check_detector
+from monitor.testing.escrows import check_escrow
 from monitor.testing.fakes import (
     ACCOUNT,
     AT,
@@ -36,6 +37,7 @@ __all__ = [
     "REGION",
     "HandClock",
     "check_detector",
+    "check_escrow",
     "check_responder",
     "decision",
     "event",

@@ -22,6 +22,9 @@ SCHEMA = settings_schema()
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    for one in schema.get("anyOf", ()):  # a model, or none
+        if "$ref" in one:
+            schema = schema | one
     reference = schema.get("$ref", "").rpartition("/")[2]
     return SCHEMA["$defs"][reference] | schema if reference else schema
 
@@ -115,6 +118,8 @@ def test_example_tells_the_truth_about_defaults() -> None:
             "responders.restore_key.doubt_seconds",
         ),
         ({"responders": {"sns": None}}, "responders.sns"),
+        ({"escrows": {"file": None}}, "escrows.file"),
+        ({"escrows": {"vault": {"address": 5, "version": 2}}}, "escrows.vault.address"),
         ({"nonsense": 1}, ""),
     ],
 )

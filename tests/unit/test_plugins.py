@@ -15,10 +15,11 @@ import pytest
 from pydantic import BaseModel
 
 from monitor import foreign, plugins
-from monitor.assembly import load, make_responders
+from monitor.assembly import load, make_escrows, make_responders
 from monitor.detection import Detection
 from monitor.detector import Detector
 from monitor.errors import PluginError, SettingsError
+from monitor.escrow import Wanted
 from monitor.knowledge import Knowledge
 from monitor.local_plugins import read_folders
 from monitor.metrics import Metrics
@@ -26,8 +27,8 @@ from monitor.plugin_contract import faults_of
 from monitor.plugins import Loaded
 from monitor.settings_file import read_settings
 from monitor.shelf import Shelf
-from monitor.testing import event, services
-from tests.samples import ACCOUNT, REGION
+from monitor.testing import check_escrow, event, services
+from tests.samples import ACCOUNT, KEY, REGION
 
 GOOD = """\
 from typing import ClassVar
@@ -64,6 +65,15 @@ class Pager:
     async def respond(self, decision): return Action("pager", Outcome.DONE)
     async def serve(self): pass
     def problem(self): return None
+"""
+ESCROW = """\
+from monitor.detector import NoOptions
+from monitor.escrow import Secret
+class Safe:
+    name = "safe"
+    Options = NoOptions
+    def __init__(self, options, services): pass
+    async def fetch(self, wanted): return None if wanted.material_id else Secret(b"x")
 """
 SETTINGS = f"""\
 mode: observe
@@ -237,6 +247,24 @@ async def test_responders_are_handled_alike(site: Site) -> None:
     made = make_responders(loaded, services(), broken)
     assert set(made) == {"restore_key", "pager"}
     assert broken == []
+
+
+async def test_escrows_are_handled_alike(site: Site) -> None:
+    site.install("acme-safe", ESCROW, "escrows", safe="Safe")
+    site.install("acme-box", ESCROW.replace("async def", "def"), "escrows", safe_box="Safe")
+    site.put("drawer.py", ESCROW.replace('"safe"', '"drawer"'))
+    site.put("throws.py", ESCROW.replace('"safe"', '"throws"').replace(": pass", ": 1 / 0"))
+    loaded = site.load(
+        "plugin_folders: [FOLDER]\nescrows: {throws: , drawer: , safe_box: , safe: }\n"
+    )
+    assert told(loaded) == [("escrow", "safe_box", "acme-box")]
+    broken: list[PluginError] = []
+    made = make_escrows(loaded, services(), broken)
+    assert list(made) == ["drawer", "safe"]  # in the order in which they are asked
+    assert [(one.kind, one.name, one.problem) for one in broken] == [
+        ("escrow", "throws", "cannot be made: ZeroDivisionError in throws.py, line 6")
+    ]
+    await check_escrow(made["safe"], {Wanted(KEY): b"x"}, lacks=Wanted(KEY, "other"))
 
 
 # -- folders
