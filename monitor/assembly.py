@@ -17,9 +17,11 @@ from monitor.detection import Detection
 from monitor.duplicates import Duplicates
 from monitor.errors import PluginError, SettingsError
 from monitor.escrow import Escrow
+from monitor.evidence_gathering import Gathering
 from monitor.incidents import Incidents
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
+from monitor.log_keeper import LogKeeper
 from monitor.loops import canary
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
@@ -52,6 +54,7 @@ class Parts:
     knowledge: Knowledge
     remembrance: Remembrance
     incidents: Incidents
+    keeper: LogKeeper
     reimport: Reimport | None
     """None where the settings name no escrow."""
 
@@ -129,7 +132,15 @@ def assemble(
     )
     remembrance = Remembrance(knowledge.windows, store, metrics)
     approvals = Approvals(store, metrics, knowledge)
-    incidents = Incidents(store, LiveKeys(aws, clock), knowledge, clock, metrics)
+    incidents = Incidents(
+        store,
+        LiveKeys(aws, clock),
+        knowledge,
+        clock,
+        metrics,
+        gathering=Gathering(aws, knowledge, clock, metrics),
+    )
+    keeper = LogKeeper(store, clock, metrics)
     pipeline = Pipeline(
         detection,
         rules,
@@ -140,6 +151,7 @@ def assemble(
             metrics,
             origins=plugins.origins(loaded.responders),
             incidents=incidents,
+            keeper=keeper,
         ),
         Duplicates(store, clock, metrics),
         Books(metrics),
@@ -162,6 +174,7 @@ def assemble(
         knowledge,
         remembrance,
         incidents,
+        keeper,
         reimport,
     )
 

@@ -18,6 +18,7 @@ from monitor.demo.command import demo
 from monitor.dlq.command import dlq
 from monitor.errors import SettingsError
 from monitor.incidents_command import incidents
+from monitor.log_command import log
 from monitor.logs import printable
 from monitor.material.command import material
 from monitor.pattern_command import event_pattern
@@ -42,7 +43,7 @@ app = typer.Typer(
 app.command()(simulate)
 app.command(epilog="Example: kms-monitor demo --stay")(demo)
 app.command(epilog="Example: kms-monitor replay s3://my-trail/AWSLogs --from 7d")(replay)
-app.command(epilog="Example: kms-monitor incidents --open")(incidents)
+app.add_typer(incidents, name="incidents")
 generate = typer.Typer(help="Write files that are made from the code.", no_args_is_help=True)
 generate.command(
     "event-pattern", epilog="Example: kms-monitor generate event-pattern --output rules/"
@@ -50,6 +51,7 @@ generate.command(
 app.add_typer(generate, name="generate")
 app.add_typer(dlq, name="dlq")
 app.add_typer(material, name="material")
+app.add_typer(log, name="log")
 app.command(
     epilog="Example: kms-monitor approve --key ARN --action DisableKey --actor"
     " arn:aws:iam::111122223333:role/key-admins --until 2h --ticket CHG-1"

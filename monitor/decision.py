@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from monitor.approval import Approval
+from monitor.evidence import Evidence
 from monitor.finding import Finding, Severity
 
 
@@ -119,6 +120,8 @@ class IncidentNote(msgspec.Struct, frozen=True):
     """`us`, the name of whoever called, or `nobody knows`. A name is untrusted."""
     silent: bool = False
     """All its findings are suppressed: nobody was told of it."""
+    evidence: Evidence | None = None
+    """How much the loss of the key hurts, as far as it was gathered."""
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from monitor.decision import Decision, IncidentNote, Outcome, Reason, Stage, Verdict
+from monitor.decision import Decision, Outcome, Reason, Stage, Verdict
+from monitor.evidence import Evidence
 from monitor.finding import Actor, Aspect, Finding, Kind, Severity
 from monitor.key import KeyRef, KeyState
 
@@ -46,6 +47,16 @@ class Noted(msgspec.Struct, frozen=True):
     """Mode `observe`: nothing was written."""
 
 
+class Reminder(msgspec.Struct, frozen=True):
+    """People were told that a key is about to be deleted for good."""
+
+    hours: int
+    """Before the end: one of the hours at which they are told."""
+    deadline: float
+    at: float
+    """When it was told."""
+
+
 class Incident(msgspec.Struct, frozen=True):
     """All times are epoch seconds. Names of others came with events: untrusted."""
 
@@ -74,6 +85,8 @@ class Incident(msgspec.Struct, frozen=True):
     """The id of the finding that closed it."""
     outcome: str = ""
     """How the last repair went, or how the key was seen, in words."""
+    evidence: Evidence | None = None
+    reminders: tuple[Reminder, ...] = ()
     version: int = 0
     """Counts its changes, so that two replicas do not overwrite each other's. 0: not stored yet."""
 
@@ -333,18 +346,3 @@ def mender(decision: Decision) -> str:
     if decision.finding.actor == Actor() or Outcome.UNCONFIRMED in outcomes(decision):
         return ""
     return decision.finding.actor.name
-
-
-def told(incident: Incident, stage: Stage, now: float) -> IncidentNote:
-    """What a notification says of it."""
-    return IncidentNote(
-        id=incident.id,
-        stage=stage,
-        opened_at=incident.opened_at,
-        severity=incident.severity,
-        findings=incident.count,
-        at=now,
-        closed_at=incident.closed_at,
-        closed_by=incident.closed_by,
-        silent=incident.silent,
-    )

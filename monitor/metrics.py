@@ -1,4 +1,4 @@
-"""Every metric of the daemon, declared in one place (with `monitor.incident_metrics` and `monitor.material_metrics`), born at zero.
+"""Every metric of the daemon, declared here, or in `monitor.*_metrics` that it holds; born at zero.
 
 Names follow Prometheus: base units, `_total` for counters, `_seconds` for times. Label values come
 from closed lists or from the settings, never from a message: no key id, ARN or principal, but for
@@ -19,6 +19,7 @@ from monitor.delivery import Disposition
 from monitor.finding import Severity
 from monitor.incident_metrics import IncidentMetrics
 from monitor.key import KeyState
+from monitor.log_metrics import LogMetrics
 from monitor.material_metrics import MaterialMetrics
 from monitor.sight_found import SightFound
 
@@ -234,6 +235,7 @@ class Metrics:
     def declare_what_lasts(self, p: str) -> None:
         """What the store keeps for people."""
         self.incidents = IncidentMetrics(self.registry, p)
+        self.action_log = LogMetrics(self.registry, p)
         self.material = MaterialMetrics(self.registry, p)
         self.approvals = Gauge(
             p + "approvals",

@@ -13,10 +13,12 @@ from uuid import uuid4
 import structlog
 from msgspec.structs import replace
 
+from monitor import deeds
 from monitor.clock import Clock
 from monitor.decision import Action, Decision, Outcome, Stage, Verdict
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.ledger import Claim, Grant, Store, StoreError, action_id
+from monitor.log_keeper import LogKeeper
 from monitor.metrics import Metrics
 from monitor.plugins import Responder
 
@@ -29,6 +31,10 @@ class Incidents(Protocol):
 
     async def note(self, decision: Decision) -> Decision:
         """The same decision, with what it means for its key's incident. Never raises."""
+        ...
+
+    async def carried_out(self, decision: Decision) -> None:
+        """All is done and told, as `done` says. Never raises."""
         ...
 
 
@@ -44,10 +50,12 @@ class Response:
         *,
         origins: Mapping[str, str] | None = None,
         incidents: Incidents | None = None,
+        keeper: LogKeeper | None = None,
     ) -> None:
         """`origins`: whose each responder is, by its name, for the log."""
         self.origins = origins or {}
         self.incidents = incidents
+        self.keeper = keeper or LogKeeper(store, clock, metrics)
         self.responders = responders
         self.store = store
         self.clock = clock
@@ -62,11 +70,14 @@ class Response:
         repairing = [one for one in decision.responders if self.responders[one].repairs]
         for name in repairing:
             decision = await self.act_once(name, decision)
+        await self.keeper.keep(deeds.approved(decision))
         if self.incidents is not None:
             decision = self.with_tellers(await self.incidents.note(decision))
         for name in decision.responders:
             if name not in repairing:
                 decision = await self.act_once(name, decision)
+        if self.incidents is not None:
+            await self.incidents.carried_out(decision)
         return decision
 
     async def act_once(self, name: str, decision: Decision) -> Decision:
@@ -108,6 +119,8 @@ class Response:
                 # We stop: whoever gets the message next need not wait until the lease runs out.
                 await self.release(name, owner)
                 raise
+        # Before the ledger has it as done: an action may be logged twice, but never not at all.
+        await self.keeper.keep(deeds.action(action, decision, repairs=responder.repairs))
         await self.record(name, owner, action)
         self.note(action, decision, action.outcome)
         self.metrics.responder_up.labels(responder.name).set(action.outcome.settled)
@@ -143,16 +156,16 @@ class Response:
 
     async def act(self, responder: Responder, decision: Decision, seconds: float) -> Action:
         """One action, guarded: what a responder throws becomes an outcome."""
-        outcome, detail = Outcome.FAILED, ""
+        outcome, detail, calls = Outcome.FAILED, "", tuple[str, ...]()
         try:
             async with asyncio.timeout(seconds):
                 return await responder.respond(decision)
         except Denied as error:
-            outcome, detail = Outcome.DENIED, str(error)
+            outcome, detail, calls = Outcome.DENIED, str(error), error.calls
         except NotWorthRetrying as error:
-            outcome, detail = Outcome.REFUSED, str(error)
+            outcome, detail, calls = Outcome.REFUSED, str(error), error.calls
         except WorthRetrying as error:
-            outcome, detail = Outcome.RETRY, str(error)
+            outcome, detail, calls = Outcome.RETRY, str(error), error.calls
         except TimeoutError:
             outcome, detail = Outcome.RETRY, f"it took longer than {seconds:g} s"
         except (Exception, SystemExit) as error:  # a plugin may even call sys.exit
@@ -163,7 +176,7 @@ class Response:
                 responder=responder.name,
                 origin=self.origins.get(responder.name, ""),
             )
-        return Action(responder.name, outcome, detail, finished_at=self.clock.now())
+        return Action(responder.name, outcome, detail, calls, self.clock.now())
 
     async def claim(self, name: str, owner: str, seconds: float) -> Grant:
         try:

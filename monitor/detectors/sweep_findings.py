@@ -216,8 +216,14 @@ class DeletionDeadlineNear(Ending[DeadlineOptions]):
         if seen.get("state") != KeyState.PENDING_DELETION or end is None or event.key is None:
             return []
         left = (end - event.time) / 3600
-        level = sum(left <= hours for hours in self.options.hours)
-        if not self.once_a_level(event, end, level):
+        due = [hours for hours in self.options.hours if left <= hours]
+        level = len(due)
+        fresh = self.once_a_level(event, end, level)
+        reminded = seen.get("reminded")
+        if isinstance(reminded, list):
+            # The incident remembers what people were told, not only what was seen.
+            fresh = bool(due) and min(due) not in reminded
+        if not fresh:
             return []
         severity = Severity.CRITICAL if left <= self.options.critical_hours else Severity.HIGH
         expected = state_of(seen.get("expected"))
@@ -229,7 +235,11 @@ class DeletionDeadlineNear(Ending[DeadlineOptions]):
                 f"{self.title} in {max(0, math.floor(left))} hours",
                 severity,
                 kind=Kind.NOTICE,
-                details={"hours_left": f"{max(0.0, left):.1f}"} | moments(deletion_date=end),
+                details={
+                    "hours_left": f"{max(0.0, left):.1f}",
+                    "reminder_hours": str(min(due)),
+                }
+                | moments(deletion_date=end),
                 occasion=f"{end:.0f} {level}",
             )
         ]

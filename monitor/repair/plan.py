@@ -87,6 +87,7 @@ IN_BETWEEN: Final = {
 }
 GONE: Final = "the key does not exist any more"
 NO_MATERIAL: Final = "its key material is gone and has to be imported again"
+NO_EXPIRY: Final = f"{NO_MATERIAL}, and nobody knows when it should expire"
 NOT_CONNECTED: Final = "its key store outside of KMS is not reachable"
 NOT_ENABLED: Final = "cannot be changed while the key is {}"
 REPLICA_MADE: Final = "a replica in {} was made; no repair deletes a key"
@@ -175,7 +176,9 @@ def revive(
     if state is KeyState.PENDING_IMPORT:
         if not limits.escrow:
             return RepairPlan(impossible=(NO_MATERIAL,)), state
-        return RepairPlan((Step(Call.IMPORT_KEY_MATERIAL, wanted.get(EXPIRY)),)), state
+        if EXPIRY not in wanted:
+            return RepairPlan(impossible=(NO_EXPIRY,)), state
+        return RepairPlan((Step(Call.IMPORT_KEY_MATERIAL, wanted[EXPIRY]),)), state
     if KeyState(wanted[STATE]) is KeyState.ENABLED:
         return RepairPlan((Step(Call.ENABLE_KEY),)), KeyState.ENABLED
     return RepairPlan(), state

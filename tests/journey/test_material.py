@@ -419,3 +419,23 @@ async def test_the_daemon_tells_of_keys_that_it_could_not_bring_back(site: Site)
                 with new_material(spec) as secret:
                     site.put(key_id(one), secret.reveal())
             assert await look() == (0, [])
+
+
+async def test_the_daemon_brings_deleted_material_back(
+    site: Site, people: Callable[[str], Person]
+) -> None:
+    """Also while its deletion is pending."""
+    arn = await site.imported()
+    other = await site.imported()
+    blob = (await site.admin.encrypt(KeyId=arn, Plaintext=b"payroll"))["CiphertextBlob"]
+    mallory = people("mallory").kms
+    async with daemon(site.settings):
+        await mallory.delete_imported_key_material(KeyId=arn)
+        await mallory.delete_imported_key_material(KeyId=other)
+        await mallory.schedule_key_deletion(KeyId=other, PendingWindowInDays=7)
+
+        async def right() -> bool:
+            return [await site.state(one) for one in (arn, other)] == ["Enabled", "Enabled"]
+
+        await until(right, 30)
+    assert (await site.admin.decrypt(CiphertextBlob=blob))["Plaintext"] == b"payroll"

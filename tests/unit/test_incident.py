@@ -23,8 +23,8 @@ from monitor.incident import (
     advance,
     by_hand,
     looks,
-    told,
 )
+from monitor.incident_told import told
 from monitor.key import Grant, KeyRef, KeySnapshot, KeyState
 from monitor.repair.difference import compare
 from tests.samples import BOB, EPOCH, KEY, decision, finding, snapshot

@@ -17,7 +17,8 @@ from monitor.finding import Actor, Aspect, Finding, Kind, Severity
 from monitor.key import KeyRef, KeyState
 from monitor.telling import advice
 from monitor.telling.headline import clean, subject
-from monitor.telling.notification import ago, group_key, message, text
+from monitor.telling.notification import group_key, message, text
+from monitor.telling.times import ago
 from tests.samples import approval
 
 KEY = KeyRef("111122223333", "eu-west-1", "0a1b2c3d-1111-2222-3333-444455556666")
@@ -533,6 +534,7 @@ def test_the_incident_is_told_of() -> None:
         "status": "open",
         "closed_at": None,
         "closed_by": "",
+        "evidence": None,
     }
     line = "\nIncident 1a2b3c4d, opened 2 min ago, 2 findings; escalated, still open\n"
     assert line in text(made, "prod")

@@ -201,6 +201,7 @@ def test_material_is_imported_where_there_is_an_escrow() -> None:
     wanted = {STATE: "Enabled", "expiry": 5.0}
     assert plan(empty, wanted).impossible
     assert plan(empty, wanted, Limits(escrow=True)).steps == (Step(Call.IMPORT_KEY_MATERIAL, 5.0),)
+    assert plan(empty, {STATE: "Enabled"}, Limits(escrow=True)).impossible
 
 
 def test_the_primary_region_is_moved_back_and_replicas_are_left_to_people() -> None:
