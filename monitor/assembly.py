@@ -12,6 +12,7 @@ from monitor import plugins
 from monitor.approvals import Approvals
 from monitor.aws import Aws, Entry
 from monitor.books import Books
+from monitor.budgets import Budgets
 from monitor.clock import Clock
 from monitor.detection import Detection
 from monitor.duplicates import Duplicates
@@ -57,6 +58,7 @@ class Parts:
     keeper: LogKeeper
     reimport: Reimport | None
     """None where the settings name no escrow."""
+    budgets: Budgets
 
 
 def assemble(
@@ -141,6 +143,7 @@ def assemble(
         gathering=Gathering(aws, knowledge, clock, metrics),
     )
     keeper = LogKeeper(store, clock, metrics)
+    budgets = Budgets(store, clock, metrics, settings.limits.limits)
     pipeline = Pipeline(
         detection,
         rules,
@@ -152,6 +155,7 @@ def assemble(
             origins=plugins.origins(loaded.responders),
             incidents=incidents,
             keeper=keeper,
+            budgets=budgets,
         ),
         Duplicates(store, clock, metrics),
         Books(metrics),
@@ -176,6 +180,7 @@ def assemble(
         incidents,
         keeper,
         reimport,
+        budgets,
     )
 
 

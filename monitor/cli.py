@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from monitor.approving.command import approvals, approve
+from monitor.baseline_command import baseline
 from monitor.catalogue_command import generate_detectors, list_plugins
+from monitor.contain_command import contain
 from monitor.demo.command import demo
 from monitor.dlq.command import dlq
 from monitor.errors import SettingsError
@@ -57,6 +59,8 @@ app.command(
     " arn:aws:iam::111122223333:role/key-admins --until 2h --ticket CHG-1"
 )(approve)
 app.add_typer(approvals, name="approvals")
+app.add_typer(baseline, name="baseline")
+app.add_typer(contain, name="contain")
 app.command("plugins", epilog="Example: kms-monitor plugins --detectors")(list_plugins)
 generate.command("detectors", epilog="Example: kms-monitor generate detectors > detectors.md")(
     generate_detectors

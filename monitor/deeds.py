@@ -49,6 +49,8 @@ class Deed(StrEnum):
     """A person said that a key is right as it is."""
     INCIDENT_CLOSED = "incident_closed"
     """By hand."""
+    INCIDENT_RESUMED = "incident_resumed"
+    """By hand: a contested key is to be put back again."""
     LOST = "lost"
     """So many entries could not be kept until the store was back."""
 
@@ -162,6 +164,10 @@ def baseline_accepted(key: KeyRef, detail: str) -> What:
         "key": key.arn,
         "detail": plain(detail),
     }
+
+
+def incident_resumed(incident_id: str, key: KeyRef, reason: str) -> What:
+    return incident_closed(incident_id, key, reason) | {"deed": Deed.INCIDENT_RESUMED.value}
 
 
 def incident_closed(incident_id: str, key: KeyRef, reason: str) -> What:

@@ -21,6 +21,11 @@ class IncidentMetrics:
             ["severity"],
             registry=registry,
         )
+        self.contested = Gauge(
+            prefix + "contested_keys",
+            "Keys that are put back no more for now: somebody takes them away again and again.",
+            registry=registry,
+        )
         self.opened = Counter(prefix + "incidents_opened", "Incidents opened.", registry=registry)
         self.closed = Counter(
             prefix + "incidents_closed",

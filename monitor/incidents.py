@@ -21,7 +21,7 @@ from monitor.event import Event
 from monitor.evidence import Evidence
 from monitor.evidence_gathering import Gathering
 from monitor.finding import Aspect, Kind, Severity
-from monitor.incident import US, Incident, Seen, advance, is_damage, looks
+from monitor.incident import US, Incident, Seen, advance, looks
 from monitor.incident_told import told
 from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.knowledge import Knowledge
@@ -31,6 +31,7 @@ from monitor.own_event import own_event
 from monitor.reminders import deadline_event, reminded, reminder_of
 from monitor.repair.difference import compare
 from monitor.repair.live import LiveKeys
+from monitor.signs import is_damage
 from monitor.written_times import read_written
 
 RIGHT = "KeySeenRight"
@@ -240,6 +241,7 @@ class Incidents:
         by_severity = Counter(one.severity for one in found)
         for severity in Severity:
             self.metrics.incidents.open.labels(severity.word).set(by_severity[severity])
+        self.metrics.incidents.contested.set(sum(bool(one.contested_at) for one in found))
         open_keys = {one.key for one in found}
         for key in self.deadlines.keys() - open_keys:
             self.forget_deadline(key)

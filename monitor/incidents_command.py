@@ -38,22 +38,31 @@ def list_incidents(
             help="Close this one by hand (its first 8 characters do): the key is as it is meant to be.",
         ),
     ] = "",
-    reason: Annotated[str, typer.Option(help="Why it is closed by hand.")] = "",
+    resume: Annotated[
+        str,
+        typer.Option(
+            metavar="ID",
+            help="Put the contested key of this one back within a minute: the fight is over.",
+        ),
+    ] = "",
+    reason: Annotated[str, typer.Option(help="Why it is closed or resumed by hand.")] = "",
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """List the incidents: everything about a key until it is as it should be again.
 
-    Exit code 1 if the store cannot be read, or there is no such incident to close.
+    Exit code 1 if the store cannot be read, or there is no such incident to close or to resume.
     """
     context.obj = config
     if context.invoked_subcommand is not None:
         return
-    if bool(close) != bool(reason):
-        fail("--close ID and --reason TEXT belong together", 2)
+    if close and resume:
+        fail("either --close or --resume", 2)
+    if bool(close or resume) != bool(reason):
+        fail("--close ID, or --resume ID, and --reason TEXT belong together", 2)
 
     async def work(store: "Store") -> "list[Incident]":
-        if close:
-            return [await closed(store, close, reason)]
+        if close or resume:
+            return [await changed(store, close, resume, reason)]
         return await store.incidents(open_only=open_only)
 
     found = with_store(config, work)
@@ -97,19 +106,22 @@ def show(
     typer.echo(msgspec.json.encode(found) if as_json else page(found, time.time()))
 
 
-async def closed(store: "Store", incident_id: str, reason: str) -> "Incident":
-    """Close one by hand. Ends the program where that cannot be done."""
+async def changed(store: "Store", close: str, resume: str, reason: str) -> "Incident":
+    """Close one by hand, or resume it. Ends the program where that cannot be done."""
     import time  # noqa: PLC0415
 
-    from monitor import deeds  # noqa: PLC0415
-    from monitor.incident import by_hand  # noqa: PLC0415
+    from monitor import by_hand, deeds  # noqa: PLC0415
 
-    chosen = only(await store.incidents(open_only=True), incident_id, "open incidents")
-    ended = by_hand(chosen, person(), reason, time.time())
-    if not await store.put_incident(ended, expected_version=ended.version):
+    chosen = only(await store.incidents(open_only=True), close or resume, "open incidents")
+    if resume and not chosen.held_at:
+        fail("nothing is held back there: the key may be put back as it is", 1)
+    change = by_hand.resumed if resume else by_hand.closed
+    after = change(chosen, person(), reason, time.time())
+    if not await store.put_incident(after, expected_version=after.version):
         fail("the incident has just changed: look at it again", 1)
-    await write_down(store, deeds.incident_closed(chosen.id, chosen.key, reason))
-    return ended
+    tell = deeds.incident_resumed if resume else deeds.incident_closed
+    await write_down(store, tell(chosen.id, chosen.key, reason))
+    return after
 
 
 def only(found: "list[Incident]", incident_id: str, of_what: str) -> "Incident":
@@ -131,7 +143,8 @@ def print_table(found: "list[Incident]") -> None:
         pad_edge=False,
     )  # fmt: skip
     for one in found:
-        status = "open" if one.open else f"closed {iso(one.closed_at)}"
+        status = "contested" if one.contested_at else "held back" if one.held_at else "open"
+        status = status if one.open else f"closed {iso(one.closed_at)}"
         # What came with events is not to steer a terminal.
         cells = (one.id[:8], one.key.arn, iso(one.opened_at), one.severity.word, str(one.count))
         table.add_row(*map(printable, (*cells, status, one.closed_by)))

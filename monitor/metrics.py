@@ -14,7 +14,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from monitor.approval import State
-from monitor.decision import Outcome, Reason
+from monitor.decision import Budget, Outcome, Reason
 from monitor.delivery import Disposition
 from monitor.finding import Severity
 from monitor.incident_metrics import IncidentMetrics
@@ -243,8 +243,16 @@ class Metrics:
             ["state"],
             registry=self.registry,
         )
+        self.budget_refusals = Counter(
+            p + "budget_refusals",
+            "What was not done because a budget was used up: see `limits` in the settings.",
+            ["budget"],
+            registry=self.registry,
+        )
         for one in State:
             self.approvals.labels(one.value)
+        for budget in Budget:
+            self.budget_refusals.labels(budget.value)
 
     def declare_own_finds(self, p: str) -> None:
         """What the daemon finds by itself."""

@@ -5,8 +5,8 @@ should be.
 """
 
 import math
-from collections.abc import Iterable
-from typing import Annotated, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -51,6 +51,11 @@ class Ending(Base[OptionsT]):
         return bool(window.rises(event.event_id, level, REMEMBERED))
 
 
+def title_of(title: str, seen: Mapping[str, Any]) -> str:
+    """Another one where the key waited for its budget of repairs: see `monitor.loops.held`."""
+    return "KMS key may be put back again" if seen.get("heldSince") else title
+
+
 class KeyDrifted(Base[NoOptions]):
     name: ClassVar = "key_drifted"
     title: ClassVar = "KMS key found worse than it should be"
@@ -88,7 +93,7 @@ class KeyDrifted(Base[NoOptions]):
         return [
             self.finding(
                 event,
-                f"{self.title}: {state.value} instead of {expected.value}",
+                f"{title_of(self.title, seen)}: {state.value} instead of {expected.value}",
                 Severity.CRITICAL if state in LOST else Severity.HIGH,
                 caused=state,
                 details=details,
@@ -124,7 +129,7 @@ class KeyOtherwise(Base[NoOptions]):
         return [
             self.finding(
                 event,
-                f"{self.title}: its {aspect}",
+                f"{title_of(self.title, event.request())}: its {aspect}",
                 Severity.HIGH if aspect in WEIGHTY else Severity.MEDIUM,
                 aspect=aspect,
                 details={"parts": few(one for one in sorted(changes) if aspect_of(one) is aspect)}

@@ -219,7 +219,7 @@ class RestoreKey:
         )
 
     def limits(self, decision: Decision) -> Limits:
-        return Limits(escrow=self.writer.material is not None)
+        return Limits(only_deletion=decision.contested, escrow=self.writer.material is not None)
 
     def with_helpers(self, error: Denied, finding: Finding) -> Denied:
         """What a policy took from us: who can still put it back."""

@@ -100,8 +100,27 @@ def test_one_is_closed_by_hand(config: Path) -> None:
     assert "0 open incidents have an id that begins with 1a2b3c4d" in again.stderr
 
 
+def test_a_contested_one_is_resumed_by_hand(config: Path) -> None:
+    fill(config, replace(OPEN, contested_at=EPOCH, held_at=EPOCH))
+    assert "contested" in run(config).stdout
+    answer = run(config, "--resume", "1a2b3c4d", "--reason", "they stopped", "--json")
+    assert answer.exit_code == 0, answer.stderr
+    (one,) = map(json.loads, answer.stdout.splitlines())
+    assert one["resumed_at"] > EPOCH
+    assert one["outcome"].startswith("resumed by hand, ")
+    assert json.loads(run(config, "--json").stdout)["resumed_at"] == one["resumed_at"]
+
+
+def test_what_does_not_wait_cannot_be_resumed(config: Path) -> None:
+    fill(config, OPEN)
+    answer = run(config, "--resume", "1a2b3c4d", "--reason", "x")
+    assert answer.exit_code == 1
+    assert "nothing is held back" in answer.stderr
+    assert run(config, "--resume", "1a", "--close", "1a", "--reason", "x").exit_code == 2
+
+
 def test_why_it_is_closed_has_to_be_said(config: Path) -> None:
-    for given in (["--close", "1a"], ["--reason", "because"]):
+    for given in (["--close", "1a"], ["--resume", "1a"], ["--reason", "because"]):
         answer = run(config, *given)
         assert answer.exit_code == 2
         assert "belong together" in answer.stderr

@@ -169,7 +169,9 @@ async def test_what_is_being_done_elsewhere_is_not_done_twice() -> None:
     world = World([free.wait])
     first = asyncio.create_task(world.carry_out())
     await asyncio.sleep(0)
-    assert await world.carry_out(responders=("repair",)) == [Outcome.RETRY]
+    replica = world.replica(world.store)
+    (busy,) = (await replica.carry_out(decision(responders=("repair",)))).done
+    assert busy.outcome is Outcome.RETRY
     free.set()
     assert await first == DONE * 2
     assert world.times == (1, 1)
