@@ -20,7 +20,7 @@ from monitor.errors import PluginError, SettingsError
 from monitor.escrow import Escrow
 from monitor.evidence_gathering import Gathering
 from monitor.incidents import Incidents
-from monitor.judgement import rules_of
+from monitor.judgement import rules_of, sight_repairers
 from monitor.kill_switch import KillSwitch
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
@@ -100,6 +100,7 @@ def assemble(
         settings,
         loaded,
         repairers={name: one.aspects for name, one in responders.items() if one.repairs},
+        sight=sight_repairers(responders),
         tellers=tuple(name for name, one in responders.items() if not one.repairs),
     )
     detection = detection_of(settings, loaded, knowledge, metrics, broken)

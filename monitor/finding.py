@@ -183,6 +183,8 @@ class Finding(msgspec.Struct, frozen=True):
     """What of the key it is about."""
     resource: str = ""
     """The ARN of a watched resource that it is about, such as our queue, where it is no key."""
+    sight: bool = False
+    """Whether `resource` is known to be what we see by: a trail, rule, queue or topic of ours."""
     actor: Actor = Actor()
     error_code: str = ""
     details: dict[str, str] = {}

@@ -16,7 +16,7 @@ import msgspec
 
 from monitor.action_log import LogEntry
 from monitor.approval import Approval
-from monitor.baseline import Baseline
+from monitor.baseline import Baseline, Origin
 from monitor.decision import Action
 from monitor.incident import Incident
 from monitor.key import KeyRef
@@ -39,6 +39,23 @@ class Grant(msgspec.Struct, frozen=True):
     claim: Claim
     action: Action | None = None
     until: float = 0.0
+
+
+class SightBaseline(msgspec.Struct, frozen=True):
+    """How a watched resource, such as a trail, was when it was last accepted as right."""
+
+    arn: str
+    settings: str
+    """By part, as AWS returns them: see `monitor.sight_repair.resource`. Canonical JSON."""
+    origin: Origin
+    as_of: dict[str, float] = {}
+    """By part, the event time of the change that was accepted last (epoch seconds)."""
+    pending_until: float = 0.0
+    """Until then (epoch seconds) CloudTrail's history may still confirm an approved change to it."""
+    worse_since: float = 0.0
+    """When a look found it worse, since the last repair (epoch seconds); 0 while none did."""
+    version: int = 0
+    """As `Store.put_sight_baseline` counts them."""
 
 
 class Store(Protocol):
@@ -93,6 +110,19 @@ class Store(Protocol):
         ...
 
     async def last_logged(self) -> LogEntry | None: ...
+
+    async def sight_baseline(self, arn: str) -> SightBaseline | None: ...
+
+    async def sight_baselines(self) -> list[SightBaseline]:
+        """All of them, by their ARNs."""
+        ...
+
+    async def put_sight_baseline(self, baseline: SightBaseline, *, expected_version: int) -> bool:
+        """Write it with the next version, if the one that is there has the expected one.
+
+        0 stands for none there. False, and nothing is written, where another was faster.
+        """
+        ...
 
     async def incident(self, key: KeyRef) -> Incident | None:
         """The key's open incident; else the one that was closed last."""
@@ -164,6 +194,11 @@ class StoreError(Exception):
 def action_id(responder: str, occasion: str) -> str:
     """The name of an action: one responder on one occasion (a finding, or a finding's stage)."""
     return hashlib.sha256(f"{responder}|{occasion}".encode()).hexdigest()
+
+
+def sight_lease(arn: str) -> str:
+    """The lease under which a watched resource is worked on, likewise."""
+    return f"sight|{arn}"
 
 
 def key_lease(key: KeyRef) -> str:

@@ -20,10 +20,12 @@ from monitor.loops.held import Held
 from monitor.loops.inventory import Inventory
 from monitor.loops.looking import OurQueue
 from monitor.loops.own_road import OwnRoad
+from monitor.loops.sight_watch import SightWatch
 from monitor.loops.silence import Silence
 from monitor.loops.sweep import Sweep
 from monitor.metrics import Metrics
 from monitor.policy import may_be_meant
+from monitor.responders.restore_sight import RestoreSight
 from monitor.settings import Settings
 
 CHANGES = "key_changed"
@@ -49,7 +51,7 @@ class Lookouts:
         self.parts = parts
         self.roads = {
             name: OwnRoad(parts.pipeline, clock, name)
-            for name in ("sweep", "canary", "silence", "inventory", "incidents", "budgets")
+            for name in ("sweep", "canary", "silence", "inventory", "incidents", "sight", "budgets")
         }
         pace = settings.sweep
         self.sweeps = [
@@ -96,6 +98,22 @@ class Lookouts:
             told_by=told_by(settings),
             tell=self.roads["inventory"].take,
         )
+        if not settings.watched.discover:
+            self.inventory.looked.set()
+        self.sight = None
+        mender = parts.responders.get(RestoreSight.name)
+        if isinstance(mender, RestoreSight):
+            self.sight = SightWatch(
+                mender.options,
+                mender.sights,
+                store,
+                clock,
+                metrics,
+                knowledge=parts.knowledge,
+                accounts=(account for account, _ in settings.places),
+                ready=self.inventory.looked,
+                tell=self.roads["sight"].take,
+            )
         self.escrows = parts.reimport and EscrowWatch(
             parts.reimport,
             parts.knowledge,
@@ -151,6 +169,8 @@ class Lookouts:
         yield "let keys be put back that had to wait", self.held.run()
         if self.settings.watched.discover:
             yield "find out what our sight rests on", self.inventory.run()
+        if self.sight is not None:
+            yield "look at what we see by", self.sight.run()
 
     def problems(self) -> Iterator[tuple[str, Callable[[], str | None]]]:
         """For `/readyz`."""

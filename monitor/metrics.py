@@ -24,6 +24,7 @@ from monitor.key import KeyState
 from monitor.log_metrics import LogMetrics
 from monitor.material_metrics import MaterialMetrics
 from monitor.settings_metrics import SettingsMetrics
+from monitor.sight_found import SightFound
 
 OTHER: Final = "other"
 AGE_BUCKETS: Final = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
@@ -285,6 +286,15 @@ class Metrics:
             ["account", "region"],
             registry=r,
         )
+        self.sight = Gauge(
+            p + "sight_resources",
+            "Trails, rules, queues and topics, by how the last look found them: as they should be, "
+            "worse, never yet in order, or not readable. Only with the responder restore_sight.",
+            ["found"],
+            registry=r,
+        )
+        for found in SightFound:
+            self.sight.labels(found.value)
         self.last_canary = Gauge(
             p + "last_canary_timestamp_seconds",
             "When the last canary of this account and Region came back.",

@@ -68,7 +68,8 @@ class Services:
 class Responder(Protocol):
     """Does one thing about a decision; running it twice equals running it once.
 
-    `__init__` takes its validated `Options` and the `Services`.
+    `__init__` takes its validated `Options` and the `Services`. One that puts back what we see by, and
+    no keys, says so by `sight = True`: it gets the findings that are `Finding.sight`, and only those.
     """
 
     name: ClassVar[str]

@@ -12,11 +12,13 @@ import msgspec
 from msgspec.structs import replace
 
 from monitor.approval import Approval, NeverApprove, matches
+from monitor.arns import account_of
 from monitor.decision import Decision, Reason, Verdict
 from monitor.finding import Actor, Aspect, Finding, Kind
 from monitor.key import KeyRef
 from monitor.maintenance import Maintenance
 from monitor.response_rules import Course, ResponseRule, course, may_have_heard
+from monitor.sight.mending import MENDING
 from monitor.suppression import Suppression
 from monitor.tiers import Tier, graded, tiers_of
 
@@ -39,6 +41,9 @@ class Rules(msgspec.Struct, frozen=True):
     trusted_accounts: frozenset[str] = frozenset()
     """Accounts that are ours though no key is guarded there, such as the organization's own."""
     repairers: tuple[str, ...] = ()
+    """Those that put keys back."""
+    sight_repairers: tuple[str, ...] = ()
+    """Those that put back what we see by."""
     tellers: tuple[str, ...] = ()
     modes: dict[str, Mode] = {}
     """By detector, where it differs from `mode`."""
@@ -114,6 +119,8 @@ def judge(finding: Finding, rules: Rules, way: Course, right: Right | None) -> D
         return Decision(finding, Verdict.DROP, reason)
     if finding.kind in ONLY_TOLD:
         return Decision(finding, Verdict.TELL, ONLY_TOLD[finding.kind], way.tellers)
+    if finding.sight:
+        return judge_sight(finding, rules, way)
     if finding.key is None:
         return Decision(finding, Verdict.TELL, Reason.NO_KEY, way.tellers)
     if not agrees(finding):
@@ -144,7 +151,7 @@ def course_of(finding: Finding, rules: Rules) -> Course:
         rules.response,
         rules.tiers,
         observe=rules.modes.get(finding.detector, rules.mode) is Mode.OBSERVE,
-        repairers=rules.repairers,
+        repairers=rules.sight_repairers if finding.sight else rules.repairers,
         tellers=rules.tellers,
     )
 
@@ -161,6 +168,25 @@ def listeners(finding: Finding, rules: Rules) -> tuple[str, ...] | None:
     if not rules.response:
         return None
     return may_have_heard(finding, rules.response, rules.tiers, rules.tellers)
+
+
+def judge_sight(finding: Finding, rules: Rules, way: Course) -> Decision:
+    """The decision about a change to what we see by. Only an approved actor moves its baseline.
+
+    It may be in any Region, such as the home Region of a trail, but nothing is written in another
+    account than those that are guarded.
+    """
+    change = finding.kind is Kind.CHANGE
+    right = Reason.APPROVED_ACTOR if is_approved(finding.actor, rules) else None
+    told = () if change else way.tellers
+    guarded = account_of(finding.resource) in {account for account, _ in rules.places}
+    if change and right is None:
+        return Decision(finding, Verdict.TELL, Reason.NOTICE)
+    if not (way.repairers and guarded):
+        return Decision(finding, Verdict.TELL, right or Reason.NO_REPAIRER, told)
+    verdict = Verdict.ACCEPT if right else Verdict.REPAIR
+    reason = right or (Reason.OBSERVE if way.observe else Reason.ENFORCE)
+    return Decision(finding, verdict, reason, way.repairers + told, dry_run=way.observe)
 
 
 def why_right(
@@ -220,10 +246,11 @@ def not_ours(finding: Finding, rules: Rules) -> Reason | None:
     if not trusted and all(account != place[0] for place in rules.places):
         return Reason.ACCOUNT_NOT_ALLOWED
     # What our sight and our rights rest on may be anywhere: IAM tells of its calls in us-east-1
-    # alone, Organizations in the account that is its head. Such findings are only ever told.
+    # alone, Organizations in the account that is its head.
     if not about_resource and (account, region) not in rules.places:
         return Reason.REGION_NOT_ALLOWED
-    if finding.kind in EXPECTED_OF_US and is_own(finding.actor, rules):
+    mended = finding.sight and finding.event_name in MENDING
+    if (mended or finding.kind in EXPECTED_OF_US) and is_own(finding.actor, rules):
         return Reason.OWN_CALL
     return None
 

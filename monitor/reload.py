@@ -21,7 +21,7 @@ from monitor import logs, plugins
 from monitor.assembly import Parts, detection_of, load
 from monitor.clock import Clock, iso
 from monitor.errors import SettingsError
-from monitor.judgement import rules_of
+from monitor.judgement import rules_of, sight_repairers
 from monitor.kill_switch import KillSwitch
 from monitor.metrics import Metrics
 from monitor.settings import Settings
@@ -172,6 +172,7 @@ class Reload:
             running,
             loaded,
             repairers={name: one.aspects for name, one in there.items() if one.repairs},
+            sight=sight_repairers(there),
             tellers=tuple(name for name, one in there.items() if not one.repairs),
         )
         # What was learnt since the start, and what no reload changes, stays.

@@ -6,6 +6,8 @@ parameters at all; then the ARN stands at best in the error's text (aws-facts 2.
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from monitor.arns import arn_in
 from monitor.detector import Base, OptionsT, is_denied
 from monitor.event import Event
@@ -40,6 +42,24 @@ class OnOurs(Base[OptionsT]):
             resource=resource,
             details=details,
         )
+
+    def damage(
+        self,
+        event: Event,
+        title: str,
+        severity: Severity,
+        resource: str,
+        details: dict[str, str] | None = None,
+    ) -> Finding:
+        """The same about what a responder may put back, if it is known to be ours; else a notice.
+
+        How a resource that only may be ours should be is known to nobody.
+        """
+        found = self.notice(event, title, severity, resource, details)
+        kinds = ("trails", "rules", "queues", "topics")
+        if not any(self.whose(kind, resource) for kind in kinds):
+            return found
+        return replace(found, kind=Kind.DAMAGE, sight=True)
 
     def refused(self, event: Event, what: str, kind: str, arn: str, service: str) -> list[Finding]:
         """The attempt, unless the resource is known not to be ours."""

@@ -11,7 +11,7 @@ A file is one case:
               `BASE`; "..." takes a member out. An EventBridge event (it has `detail-type`) stands
               there whole.
     expect    of the finding about the last record: severity, kind, title (a part of it), key (ARN or
-              null), resource, caused, aspect, details (some of them), count (of findings; 1)
+              null), resource, caused, aspect, sight, details (some of them), count (of findings; 1)
 
 In `fires` the last record must be noticed, whatever comes before it; in `silent` none may be.
 """

@@ -132,7 +132,7 @@ class QueueChanged(OnOurs[QueueOptions]):
                 if not judged.details:
                     return []
                 severity, title, details = judged.severity, self.title, judged.details
-        return [self.notice(event, title, lowered(severity, ours), arn, details)]
+        return [self.damage(event, title, lowered(severity, ours), arn, details)]
 
     def moved(self, event: Event, request: dict[str, Any]) -> Iterable[Finding]:
         """A redrive. Without a destination, messages go back to where they came from."""

@@ -66,7 +66,7 @@ class RuleTargetsChanged(OnOurs[NoOptions]):
                 return []
             details = {"targets": ", ".join(ids)[:300]}
             title = "Targets of an EventBridge rule removed"
-            return [self.notice(event, title, severity, arn, details)]
+            return [self.damage(event, title, severity, arn, details)]
         if ours is None or ours:
             return self.put(event, request, arn, ours, failed)
         return []
@@ -90,7 +90,7 @@ class RuleTargetsChanged(OnOurs[NoOptions]):
             if problems and severity is not None:
                 worst = max(worst or severity, severity)
                 details[f"target {short(target.get('id'))}"] = "; ".join(problems)
-        return [self.notice(event, self.title, worst, arn, details)] if worst else []
+        return [self.damage(event, self.title, worst, arn, details)] if worst else []
 
     def wrong(self, target: dict[str, Any], ours: bool | None) -> tuple[Severity | None, list[str]]:
         """What is wrong with a target, and how bad it is."""

@@ -67,7 +67,7 @@ class RuleDisabled(OnOurs[NoOptions]):
             return self.refused(event, what, "rules", arn, "events")
         severity = graded(ours, Severity.CRITICAL, Severity.MEDIUM)
         title = "EventBridge rule deleted" if deleted else self.title
-        return [self.notice(event, title, severity, arn)] if severity else []
+        return [self.damage(event, title, severity, arn)] if severity else []
 
 
 class NarrowedOptions(BaseModel, extra="forbid"):
@@ -127,13 +127,13 @@ class RuleNarrowed(OnOurs[NarrowedOptions]):
         if not isinstance(text, str) or not text:
             # PutRule replaces the whole rule: without a pattern it is a schedule, or nothing.
             title = "EventBridge rule has no pattern any more"
-            return [self.notice(event, title, self.worst(arn), arn)] if ours else []
+            return [self.damage(event, title, self.worst(arn), arn)] if ours else []
         try:
             pattern = event_pattern.parse(text)
         except event_pattern.InvalidPatternError as error:
             title = "EventBridge rule has a pattern that we cannot read"
             details = {"why": str(error)[:200]}
-            return [self.notice(event, title, Severity.MEDIUM, arn, details)] if ours else []
+            return [self.damage(event, title, Severity.MEDIUM, arn, details)] if ours else []
         if ours is None and not concerns_kms(text):
             return []
         severity, title, details = self.judge(event, arn, pattern, needed)
@@ -142,7 +142,7 @@ class RuleNarrowed(OnOurs[NarrowedOptions]):
             details = {"state": f"{READS_TOO} is needed for calls that only read"}
         if severity is None:
             return []
-        return [self.notice(event, title, lowered(severity, ours), arn, details)]
+        return [self.damage(event, title, lowered(severity, ours), arn, details)]
 
     def needed(self, rule: object) -> list[Call]:
         """What the rule of this name must let through."""

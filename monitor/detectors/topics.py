@@ -19,6 +19,10 @@ Told = tuple[Severity, str, dict[str, str]] | None
 """How severe, a title, and details; None where there is nothing to say."""
 
 
+MENDABLE = frozenset({"AddPermission", "RemovePermission", "SetTopicAttributes"})
+"""Calls that a responder may undo: a topic that is gone takes its subscriptions with it."""
+
+
 class TopicChanged(OnOurs[NoOptions]):
     name: ClassVar = "topic_changed"
     title: ClassVar = "SNS topic changed"
@@ -79,7 +83,8 @@ class TopicChanged(OnOurs[NoOptions]):
         if told is None or (ours is None and event.event_name == "Subscribe"):
             return []
         severity, title, details = told
-        return [self.notice(event, title, lowered(severity, ours), arn, details)]
+        tell = self.damage if event.event_name in MENDABLE else self.notice
+        return [tell(event, title, lowered(severity, ours), arn, details)]
 
     def is_ours(self, arn: str) -> bool | None:
         """A topic by itself; a subscription by itself, or by its topic."""

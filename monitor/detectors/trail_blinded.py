@@ -66,10 +66,13 @@ class TrailBlinded(OnOurs[NoOptions]):
         if selectors is None:
             severity = graded(ours, Severity.MEDIUM, Severity.MEDIUM)
             title = "CloudTrail trail records what cannot be told"
-            return [self.notice(event, title, severity, arn)] if severity else []
+            return [self.damage(event, title, severity, arn)] if severity else []
         seen = sight(selectors)
         severity, title = judged(seen, ours)
-        return [self.notice(event, title, severity, arn, told(seen))] if severity else []
+        if severity is None:
+            return []
+        tell = self.notice if severity is Severity.INFO else self.damage
+        return [tell(event, title, severity, arn, told(seen))]
 
     def insights(
         self, event: Event, request: dict[str, Any], arn: str, ours: bool | None

@@ -60,7 +60,7 @@ class TrailStopped(OnOurs[NoOptions]):
             return self.refused(event, what, "trails", arn, "cloudtrail")
         severity = graded(ours, Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
         title = "CloudTrail trail deleted" if deleted else self.title
-        return [self.notice(event, title, severity or Severity.MEDIUM, arn)]
+        return [self.damage(event, title, severity or Severity.MEDIUM, arn)]
 
 
 class TrailChanged(OnOurs[NoOptions]):
@@ -100,7 +100,7 @@ class TrailChanged(OnOurs[NoOptions]):
         severity = graded(ours, worst, Severity.LOW)
         if not details or severity is None:
             return []
-        return [self.notice(event, self.title, severity, arn, details)]
+        return [self.damage(event, self.title, severity, arn, details)]
 
     def worse(self, event: Event, request: dict[str, Any]) -> tuple[Severity, dict[str, str]]:
         """What of the trail is worse now, each with a word; and how bad the worst of it is.

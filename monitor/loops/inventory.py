@@ -56,6 +56,8 @@ class Inventory:
         """What the settings say, which stays."""
         self.found = Watched()
         """What was found so far. Nothing is forgotten: a trail that is deleted was still ours."""
+        self.looked = asyncio.Event()
+        """Set once all that can be found out was found out for the first time."""
         self.reported: set[str] = set()
         self.log = structlog.get_logger("inventory")
 
@@ -77,6 +79,7 @@ class Inventory:
         await self.resolve(finds)
         self.found = self.found.joined(finds.watched())
         self.knowledge.watched = self.said.joined(self.found)
+        self.looked.set()
         for place in self.places:
             self.judge_place(place, logged[place], led[place])
         for key, what in self.knowledge.watched.keys.items():

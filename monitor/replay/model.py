@@ -67,7 +67,9 @@ class Keys:
 
     def repair(self, decision: Decision) -> str:
         key = decision.finding.key
-        assert key is not None, "the policy repairs only what it can name"
+        if key is None:  # a trail or its like: its baseline is not in the history
+            what = "put it back as its baseline says"
+            return f"would {'tell only: mode observe; enforce would ' * decision.dry_run}{what}"
         finding = decision.finding
         if finding.aspect is not Aspect.STATE:
             return self.put_back(decision)

@@ -6,7 +6,9 @@
     queues          what new attributes do to a queue of ours
     event_pattern   the language of EventBridge's patterns
     pattern_writer  the patterns that let through just what the detectors need
+    mending         the calls that undo such harm
     blinding        which calls blind us, and whether what they touch is ours
+    touching        which calls change what we see by, and what each one touches
 
 Pure.
 """

@@ -19,6 +19,7 @@ import msgspec
 from aiohttp import web
 
 from monitor.simulator import world
+from monitor.simulator.attributes import policies_that_stay
 from monitor.simulator.borrowed import Borrowed
 from monitor.simulator.cloudtrail import CloudTrail
 from monitor.simulator.deny import DenyRule
@@ -102,6 +103,7 @@ class Simulator:
             self._lent = Borrowed()
             stack.callback(self._lent.close)
             stack.enter_context(moto_in_haste())
+            stack.enter_context(policies_that_stay())
             self._build()
             self._apply_knobs()
             self._world = await world.build(

@@ -11,7 +11,7 @@ from monitor.clock import Clock
 from monitor.decision import Action
 from monitor.incident import Incident
 from monitor.key import KeyRef
-from monitor.ledger import Claim, Grant
+from monitor.ledger import Claim, Grant, SightBaseline
 from monitor.windows import Entry
 
 
@@ -26,6 +26,7 @@ class MemoryStore:
         self.spendings: dict[str, dict[str, tuple[float, float]]] = {}
         """By budget and use: when, and until when it counts."""
         self.log: list[LogEntry] = []
+        self.sights: dict[str, SightBaseline] = {}
         self.cases: dict[str, Incident] = {}
         self.noted: dict[tuple[str, str], Entry] = {}
         self.approved: dict[str, Approval] = {}
@@ -85,6 +86,19 @@ class MemoryStore:
 
     async def last_logged(self) -> LogEntry | None:
         return max(self.log, key=lambda one: one.number, default=None)
+
+    async def sight_baseline(self, arn: str) -> SightBaseline | None:
+        return self.sights.get(arn)
+
+    async def sight_baselines(self) -> list[SightBaseline]:
+        return [one for _, one in sorted(self.sights.items())]
+
+    async def put_sight_baseline(self, baseline: SightBaseline, *, expected_version: int) -> bool:
+        there = self.sights.get(baseline.arn)
+        if (there.version if there else 0) != expected_version:
+            return False
+        self.sights[baseline.arn] = replace(baseline, version=expected_version + 1)
+        return True
 
     async def incident(self, key: KeyRef) -> Incident | None:
         of_key = [one for one in self.cases.values() if one.key == key]

@@ -25,6 +25,7 @@ from monitor.stores.baseline_table import BASELINE_TABLE, BaselineTable
 from monitor.stores.budget_table import BUDGET_TABLE, BudgetTable
 from monitor.stores.incident_table import INCIDENT_TABLE, IncidentTable
 from monitor.stores.log_table import LOG_TABLE, LogTable
+from monitor.stores.sight_table import SIGHT_TABLE, SightTable
 from monitor.windows import Entry
 
 MIGRATIONS = (
@@ -63,6 +64,7 @@ MIGRATIONS = (
     BASELINE_TABLE,
     BUDGET_TABLE,
     LOG_TABLE,
+    SIGHT_TABLE,
 )
 """One script for each version of the file; `PRAGMA user_version` counts those that were run.
 
@@ -82,7 +84,7 @@ KEEP = """
 """
 
 
-class SqliteStore(ApprovalTable, BaselineTable, BudgetTable, IncidentTable, LogTable):
+class SqliteStore(ApprovalTable, BaselineTable, BudgetTable, IncidentTable, LogTable, SightTable):
     """See `monitor.ledger.Store`. Made by `open`."""
 
     def __init__(self, database: aiosqlite.Connection, clock: Clock, users: IO[str]) -> None:

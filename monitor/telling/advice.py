@@ -63,7 +63,8 @@ CLASSES: Final = {
         " PutInsightSelectors DeleteRule DisableRule EnableRule PutRule PutTargets RemoveTargets"
         " DeleteEventBus DeleteQueue PurgeQueue SetQueueAttributes AddPermission RemovePermission"
         " DeleteTopic SetTopicAttributes Unsubscribe SetSubscriptionAttributes DeleteBucket"
-        " PutBucketPolicy DeleteBucketPolicy PutBucketLifecycle DeleteLogGroup DeleteTable",
+        " PutBucketPolicy DeleteBucketPolicy PutBucketLifecycle DeleteLogGroup DeleteTable"
+        " SightDrifted SightFoundBad",
         "rights": "AttachRolePolicy DetachRolePolicy PutRolePolicy DeleteRolePolicy DeleteRole"
         " UpdateAssumeRolePolicy PutRolePermissionsBoundary DeleteRolePermissionsBoundary"
         " CreatePolicyVersion SetDefaultPolicyVersion DeletePolicy DeletePolicyVersion"
@@ -81,6 +82,19 @@ SETTLED_IMPACT: Final = {
         " be forged or out of date."
     ),
 }
+SIGHT_IMPACT: Final = {
+    Outcome.DONE.value: (
+        "What we see by is as it was. What happened meanwhile may not have reached us: the next"
+        " sweep finds out."
+    ),
+    Outcome.ALREADY.value: "Nothing had to be done: what we see by is as it should be.",
+    Outcome.UNCONFIRMED.value: (
+        "A message claims this, but CloudTrail does not confirm it: the message may be forged or"
+        " out of date."
+    ),
+}
+"""The same where it is about no key."""
+BLINDED: Final = "What is done to keys may no longer be told to kms-monitor; the sweep still looks."
 ASPECTS: Final = {
     Aspect.POLICY: "Who may use the key, or rule it, is no longer as it should be.",
     Aspect.ROTATION: "The key still works, but is no longer rotated as it should be.",
@@ -189,8 +203,11 @@ def impact(decision: Decision) -> str:
             pass
     if how == Outcome.DONE and "EnableKey" in sent_calls(decision):
         return "The key was out of use for a short while; it is usable again and nothing is lost."
-    if how in SETTLED_IMPACT:
-        return SETTLED_IMPACT[how]
+    settled = SIGHT_IMPACT if finding.sight else SETTLED_IMPACT
+    if how in settled:
+        return settled[how]
+    if finding.sight:
+        return BLINDED
     if finding.caused is None and finding.aspect in ASPECTS:
         return ASPECTS[finding.aspect]
     return IMPACT.get(finding.caused, "The key, or control of it, may be lost to its owners.")
@@ -210,7 +227,8 @@ def steps(decision: Decision) -> list[str]:
     if finding.kind in {Kind.CHANGE, Kind.NOTICE} or how == Outcome.ALREADY:
         return found
     if how == Outcome.UNCONFIRMED:
-        look = ["Look at the key, and at who may send messages to the queue of kms-monitor."]
+        what = "it" if finding.sight else "the key"
+        look = [f"Look at {what}, and at who may send messages to the queue of kms-monitor."]
         return look + shown(key)
     if how == Outcome.DONE:
         undo = undo_commands(decision, key)
@@ -222,11 +240,12 @@ def steps(decision: Decision) -> list[str]:
         name = incident.id[:8] if incident and INCIDENT.fullmatch(incident.id) else "ID"
         fight = FIGHT if decision.budget is Budget.KEY else FIGHT[2:]
         return [one.format(id=name) for one in fight]
-    hand = "Put the key back by hand"
+    back = "put it back by hand" if finding.sight else "put the key back by hand"
+    hand = back.capitalize()
     if decision.reason in MEANT:
-        hand = "Only if it was not meant, put the key back by hand"
+        hand = f"Only if it was not meant, {back}"
     elif how == Outcome.RETRY:
-        hand = "If it stays so, put the key back by hand"
+        hand = f"If it stays so, {back}"
     commands = hand_commands(finding, key)
     head = []
     if how == Outcome.DENIED:

@@ -22,7 +22,7 @@ from monitor.decision import Action, Outcome, Stage
 from monitor.finding import Aspect, Severity
 from monitor.incident import Incident, Noted
 from monitor.key import KeyRef, KeyState
-from monitor.ledger import Claim, Store, StoreError
+from monitor.ledger import Claim, SightBaseline, Store, StoreError
 from monitor.register import POLICY, STATE
 from monitor.stores.approval_table import APPROVAL_TABLE
 from monitor.stores.baseline_table import BASELINE_TABLE
@@ -80,6 +80,51 @@ async def _threads_end() -> AsyncIterator[None]:
     async with asyncio.timeout(5):
         while any("_connection_worker" in thread.name for thread in threading.enumerate()):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+# -- what we see by
+
+
+SIGHT = SightBaseline(
+    "arn:aws:cloudtrail:eu-west-1:111122223333:trail/main",
+    '{"trail_logging":true,"x":"\' and 🔑"}',
+    Origin.ACCEPTED,
+    {"trail_logging": START},
+    START + 2.5,
+    START + 7,
+)
+OTHER_SIGHT = replace(SIGHT, arn="arn:aws:sqs:eu-west-1:111122223333:kms", origin=Origin.SEEN)
+
+
+async def test_a_baseline_of_our_sight_comes_back_as_it_was(store: Store) -> None:
+    assert await store.sight_baseline(SIGHT.arn) is None
+    assert await store.sight_baselines() == []
+    assert await store.put_sight_baseline(OTHER_SIGHT, expected_version=0)
+    assert await store.put_sight_baseline(SIGHT, expected_version=0)
+    assert await store.sight_baseline(SIGHT.arn) == replace(SIGHT, version=1)
+    stored = [replace(one, version=1) for one in (SIGHT, OTHER_SIGHT)]
+    assert await store.sight_baselines() == stored
+
+
+async def test_a_baseline_of_our_sight_is_written_by_who_knows_its_version(store: Store) -> None:
+    later = replace(SIGHT, settings="{}")
+    assert not await store.put_sight_baseline(SIGHT, expected_version=1)
+    assert await store.put_sight_baseline(SIGHT, expected_version=0)
+    assert not await store.put_sight_baseline(later, expected_version=0)
+    assert not await store.put_sight_baseline(later, expected_version=2)
+    assert await store.put_sight_baseline(later, expected_version=1)
+    assert await store.sight_baseline(SIGHT.arn) == replace(later, version=2)
+    wrote = await asyncio.gather(
+        *(store.put_sight_baseline(SIGHT, expected_version=2) for _ in range(20))
+    )
+    assert sum(wrote) == 1
+
+
+async def test_a_baseline_of_our_sight_is_never_forgotten(store: Store, clock: Clock) -> None:
+    await store.put_sight_baseline(SIGHT, expected_version=0)
+    clock.time += 10**9
+    await store.prune(clock.time)
+    assert await store.sight_baseline(SIGHT.arn) is not None
 
 
 # -- incidents
@@ -855,7 +900,7 @@ async def test_a_file_of_the_version_before_whole_baselines(tmp_path: Path, cloc
         await store.close()
 
 
-@pytest.mark.parametrize("table", ["incident", "approval"])
+@pytest.mark.parametrize("table", ["incident", "approval", "sight"])
 async def test_an_incident_or_approval_that_only_a_newer_version_can_read(
     tmp_path: Path, clock: Clock, table: str
 ) -> None:
@@ -863,12 +908,14 @@ async def test_an_incident_or_approval_that_only_a_newer_version_can_read(
     store = await SqliteStore.open(path, clock)
     await store.put_incident(incident(), expected_version=0)
     await store.approve(approval())
+    await store.put_sight_baseline(SIGHT, expected_version=0)
     with closing(sqlite3.connect(path)) as database:
         database.execute(f'UPDATE {table} SET record = \'{{"wrong": ["new"]}}\'')
         database.commit()
     calls = {
         "incident": (store.incident(KEY), store.incidents()),
         "approval": (store.approvals(), store.approvals(KEY)),
+        "sight": (store.sight_baseline(SIGHT.arn), store.sight_baselines()),
     }
     for name, asked in calls.items():
         for call in asked:
@@ -942,6 +989,9 @@ async def test_a_store_that_is_closed(tmp_path: Path, clock: Clock) -> None:
         store.incidents(),
         store.put_incident(incident(), expected_version=0),
         store.put_incident(incident(), expected_version=1),
+        store.sight_baseline(SIGHT.arn),
+        store.sight_baselines(),
+        store.put_sight_baseline(SIGHT, expected_version=0),
         store.check(),
         store.prune(START),
     ):

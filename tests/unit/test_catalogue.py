@@ -44,6 +44,7 @@ def check(found: Finding, expect: dict[str, Any]) -> None:
         "resource": found.resource,
         "caused": found.caused.value if found.caused else None,
         "aspect": found.aspect.value,
+        "sight": found.sight,
     }
     assert plain | {name: expect[name] for name in plain.keys() & expect.keys()} == plain
     assert expect.get("title", "") in found.title

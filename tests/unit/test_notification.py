@@ -403,6 +403,44 @@ def test_what_is_no_key_is_told_of_as_what_it_is() -> None:
     assert steps[1:] == list(ABOUT_QUEUE.advice)
 
 
+RULE = "arn:aws:events:eu-west-1:111122223333:rule/kms"
+BLINDED = replace(
+    ABOUT_QUEUE,
+    title="EventBridge rule disabled: kms",
+    kind=Kind.DAMAGE,
+    event_name="DisableRule",
+    resource=RULE,
+    sight=True,
+    advice=(),
+)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "line", "impact", "step"),
+    [
+        (Outcome.DONE, "put back", "What we see by is as it was.", "Find out whether"),
+        (Outcome.ALREADY, "already as it should be", "Nothing had to be done: what we", "Find out"),
+        (Outcome.UNCONFIRMED, "not confirmed", "CloudTrail does not confirm it", "Look at it,"),
+        (Outcome.DENIED, "REPAIR DENIED", "no longer be told to kms-monitor", "its rights back"),
+        (Outcome.REFUSED, "CANNOT BE UNDONE", "no longer be told", "Put it back by hand."),
+        (Outcome.RETRY, "NOT UNDONE YET", "no longer be told", "If it stays so, put it back by"),
+    ],
+)
+def test_what_we_see_by_is_told_of_without_a_word_about_keys(
+    outcome: Outcome, line: str, impact: str, step: str
+) -> None:
+    calls = ("EnableRule",) if outcome is Outcome.DONE else ()
+    done = (Action("restore_sight", outcome, "a word", calls),)
+    acting = ("restore_sight", "sns")
+    given = replace(decided(finding=BLINDED), responders=acting, done=done)
+    found = message(given, "prod")
+    assert line in str(found["subject"])
+    assert impact in str(found["impact"])
+    assert step in str(found["next_steps"])
+    assert (found["class"], found["resource"]) == ("sight", RULE)
+    assert "the key" not in f"{found['subject']} {found['impact']} {found['next_steps']}"
+
+
 def test_two_queues_are_two_troubles() -> None:
     assert group_key(ABOUT_QUEUE) != group_key(replace(ABOUT_QUEUE, resource=QUEUE + "-dlq"))
 

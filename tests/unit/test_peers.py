@@ -42,4 +42,6 @@ def test_every_detector_is_shown_by_some_row() -> None:
         "log_file_tampered",
         "log_group_changed",
         "resource_share_changed",
+        "sight_changed",
+        "sight_drifted",
     }

@@ -122,6 +122,73 @@ def test_each_case(
     assert (made.verdict, made.reason, made.responders, made.dry_run) == judgement
 
 
+TRAIL = f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/main"
+SIGHT: dict[str, Any] = {
+    "key": None,
+    "caused": None,
+    "resource": TRAIL,
+    "sight": True,
+    "event_name": "StopLogging",
+}
+MENDER = replace(RULES, sight_repairers=("restore_sight",))
+WATCHER = replace(OBSERVE, sight_repairers=("restore_sight",))
+BOTH, MENDERS = ("restore_sight", "sns", "mqtt"), ("restore_sight",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules", "judgement"),
+    [
+        ({}, MENDER, (Verdict.REPAIR, Reason.ENFORCE, BOTH, False)),
+        ({}, WATCHER, (Verdict.REPAIR, Reason.OBSERVE, BOTH, True)),
+        ({"detector": "staged"}, MENDER, (Verdict.REPAIR, Reason.OBSERVE, BOTH, True)),
+        # without a responder for it, it is told, whoever repairs keys
+        ({}, RULES, (Verdict.TELL, Reason.NO_REPAIRER, TELLERS, False)),
+        ({"kind": Kind.NOTICE}, MENDER, (Verdict.TELL, Reason.NOTICE, TELLERS, False)),
+        ({"kind": Kind.ATTEMPT}, MENDER, (Verdict.TELL, Reason.FAILED_ATTEMPT, TELLERS, False)),
+        # nothing is written into an account that is only trusted, or nobody's
+        (
+            {"resource": TRAIL.replace(ACCOUNT, HEAD), "account": HEAD},
+            MENDER,
+            (Verdict.TELL, Reason.NO_REPAIRER, TELLERS, False),
+        ),
+        (
+            {"resource": TRAIL.replace(ACCOUNT, "999988887777")},
+            MENDER,
+            (Verdict.TELL, Reason.NO_REPAIRER, TELLERS, False),
+        ),
+        ({"resource": "main"}, MENDER, (Verdict.TELL, Reason.NO_REPAIRER, TELLERS, False)),
+        ({"actor": APPROVED}, MENDER, (Verdict.ACCEPT, Reason.APPROVED_ACTOR, BOTH, False)),
+        ({"actor": APPROVED}, RULES, (Verdict.TELL, Reason.APPROVED_ACTOR, TELLERS, False)),
+        # a change that no detector minds moves the baseline only if it is approved; nobody is told
+        (
+            {"kind": Kind.CHANGE, "actor": APPROVED},
+            MENDER,
+            (Verdict.ACCEPT, Reason.APPROVED_ACTOR, MENDERS, False),
+        ),
+        ({"kind": Kind.CHANGE}, MENDER, (Verdict.TELL, Reason.NOTICE, (), False)),
+        (
+            {"kind": Kind.CHANGE, "actor": APPROVED},
+            RULES,
+            (Verdict.TELL, Reason.APPROVED_ACTOR, (), False),
+        ),
+        # a repair comes back to us; harm under our name is harm
+        (
+            {"actor": OURSELVES, "event_name": "PutRule"},
+            MENDER,
+            (Verdict.DROP, Reason.OWN_CALL, (), False),
+        ),
+        ({"actor": OURSELVES}, MENDER, (Verdict.REPAIR, Reason.ENFORCE, BOTH, False)),
+        ({"actor": OURSELVES, "event_name": "PutRule", "sight": False}, MENDER, None),
+    ],
+)
+def test_what_we_see_by(changes: dict[str, Any], rules: Rules, judgement: Any) -> None:
+    found = decide(finding(**SIGHT | changes), rules)
+    if judgement is None:
+        assert found.verdict is not Verdict.DROP
+    else:
+        assert (found.verdict, found.reason, found.responders, found.dry_run) == judgement
+
+
 @pytest.mark.parametrize(
     ("key", "account", "region", "reason"),
     [

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.decision import Reason
+from monitor.decision import Reason, Verdict
 from monitor.detection import Detection
 from monitor.detector import Detector, NoOptions
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
@@ -15,11 +15,12 @@ from monitor.detectors.key_restored import KeyEnabled
 from monitor.maintenance import Maintenance
 from monitor.metrics import Metrics
 from monitor.policy import Mode, Rules
-from monitor.replay.judging import Judged, judge
-from monitor.replay.model import WHY
+from monitor.replay.judging import EventClock, Judged, judge
+from monitor.replay.model import WHY, Keys
 from monitor.replay.table import json_line
 from monitor.response_rules import ResponseRule
 from monitor.suppression import Suppression
+from tests.samples import decision, finding
 from tests.unit.replay_records import KEY, record
 
 RULES = Rules(
@@ -104,6 +105,19 @@ def test_mode_observe_says_what_enforce_would_do() -> None:
     expected = "would tell only: mode observe; enforce would call EnableKey"
     assert would(record(), mode=Mode.OBSERVE) == [expected]
     assert would(record(), modes={"key_disabled": Mode.OBSERVE}) == [expected]
+
+
+def test_what_we_see_by_is_put_back_by_its_own_baseline() -> None:
+    aspect = {"sight": True, "key": None, "resource": TRAIL, "caused": None}
+    keys = Keys(EventClock(), repairs=True)
+    given = decision(finding(**aspect), verdict=Verdict.REPAIR)
+    assert keys.would(given) == "would put it back as its baseline says"
+    assert keys.would(msgspec.structs.replace(given, dry_run=True)) == (
+        "would tell only: mode observe; enforce would put it back as its baseline says"
+    )
+
+
+TRAIL = "arn:aws:cloudtrail:eu-west-1:111122223333:trail/main"
 
 
 def test_what_is_not_ours() -> None:

@@ -290,3 +290,20 @@ async def test_a_multi_region_call_leaves_a_record_in_both_regions(site: Site) -
     asked, echo = site.sim.records[-2:]
     assert (asked["awsRegion"], echo["awsRegion"]) == ("eu-west-1", "us-east-1")
     assert echo["requestParameters"]["keyId"] == replica
+
+
+async def test_attributes_that_are_not_named_stay(site: Site) -> None:
+    sqs = await site.client("sqs")
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    given = {"Policy": json.dumps(policy)}
+    url = (await sqs.create_queue(QueueName="other", Attributes=given))["QueueUrl"]
+
+    async def policy_after(**attributes: str) -> Any:
+        await sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+        answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
+        return json.loads(answer.get("Attributes", {}).get("Policy", "null"))
+
+    assert await policy_after(VisibilityTimeout="7") == policy
+    assert await policy_after(Policy="") is None
+    assert await policy_after(VisibilityTimeout="8") is None
