@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from monitor import plugins
 from monitor.approvals import Approvals
-from monitor.aws import Aws, Entry
+from monitor.aws import Aws
+from monitor.aws_clients import Entry
 from monitor.books import Books
 from monitor.clock import Clock
 from monitor.detection import Detection

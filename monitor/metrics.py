@@ -1,4 +1,6 @@
-"""Every metric of the daemon, declared in one place (with `monitor.incident_metrics` and `monitor.material_metrics`), born at zero.
+"""Every metric of the daemon, declared in one place, born at zero.
+
+Those of incidents, accounts and material: `monitor.incident_metrics` and its like.
 
 Names follow Prometheus: base units, `_total` for counters, `_seconds` for times. Label values come
 from closed lists or from the settings, never from a message: no key id, ARN or principal, but for
@@ -13,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from monitor.account_metrics import AccountMetrics
 from monitor.approval import State
 from monitor.decision import Outcome, Reason
 from monitor.delivery import Disposition
@@ -234,6 +237,7 @@ class Metrics:
         """What the store keeps for people."""
         self.incidents = IncidentMetrics(self.registry, p)
         self.material = MaterialMetrics(self.registry, p)
+        self.accounts = AccountMetrics(self.registry, p)
         self.approvals = Gauge(
             p + "approvals",
             "Approvals that the store has, by state.",

@@ -17,7 +17,8 @@ import msgspec
 
 from monitor import plugins
 from monitor.assembly import know, load
-from monitor.aws import Aws, Entry
+from monitor.aws import Aws
+from monitor.aws_clients import Entry
 from monitor.detection import Detection
 from monitor.errors import MonitorError, SettingsError
 from monitor.knowledge import Knowledge
