@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import structlog
@@ -14,12 +14,12 @@ from monitor.aws import Aws
 from monitor.backoff import Backoff
 from monitor.clock import Clock, SystemClock, iso
 from monitor.consumer import Consumer
-from monitor.errors import MonitorError, SettingsError
+from monitor.errors import SettingsError
+from monitor.following import Following
+from monitor.guarded import Guarded
 from monitor.ledger import Store, StoreError
 from monitor.lookouts import Lookouts
 from monitor.metrics import Metrics
-from monitor.pipeline import Pipeline
-from monitor.policy import own_form
 from monitor.remembrance import Remembrance
 from monitor.settings import Settings
 from monitor.sources.sqs import SqsSource
@@ -31,6 +31,8 @@ STUCK = 300.0
 """Seconds without a receive, after which the process counts as stuck (`/healthz`)."""
 PATIENCE = 60.0
 """Seconds that the first sight of the keys may hold up the queue."""
+QUIET = 15.0
+"""Seconds without a new key or place, after which the queue waits for the first sight no more."""
 
 
 class App:
@@ -65,7 +67,6 @@ class App:
             sources=[queue.label for queue in settings.queues],
             detectors=list(self.loaded.detectors),
             responders=list(settings.responders),
-            places=sorted(settings.places),
             escrows=list(settings.escrows),
         )
         at = settings.web
@@ -90,7 +91,12 @@ class App:
         self.log.info("stopped")
 
     async def live(self, aws: Aws, store: Store, when_up: Callable[[], None] | None) -> None:
-        settings = self.settings
+        guarded = Guarded(self.settings, aws, self.metrics)
+        if self.settings.organizations:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await guarded.refresh()
+        settings = guarded.as_settings
         parts = assemble(
             settings,
             self.loaded,
@@ -115,7 +121,7 @@ class App:
                 "check the store",
                 self.watch_store(store, parts.knowledge.windows, parts.pipeline.approvals),
             )
-            start("learn our own names", self.learn_own_names(aws, parts.pipeline))
+            start("close clients that nobody calls", aws.keep_tidy())
             for name, responder in parts.responders.items():
                 self.problems[f"responder {name}"] = responder.problem
                 start(f"serve responder {name}", responder.serve())
@@ -123,7 +129,21 @@ class App:
                 settings, parts, aws=aws, store=store, clock=self.clock, metrics=self.metrics
             )
             self.problems |= dict(lookouts.problems())
-            await self.first_sight(lookouts, start)
+            following = Following(
+                guarded,
+                parts,
+                lookouts,
+                aws=aws,
+                metrics=self.metrics,
+                start=start,
+                problems=self.problems,
+                trouble=self.trouble,
+            )
+            following.begin()
+            if settings.organizations:
+                self.problems["organizations"] = guarded.problem
+                start("follow the organizations", following.run())
+            await self.first_sight(lookouts)
             for queue in queues_of(settings):
                 source = SqsSource(queue, aws, self.clock, self.metrics)
                 consumer = Consumer(source, parts.pipeline, self.clock, self.metrics)
@@ -200,31 +220,20 @@ class App:
 
     # -- long-lived tasks
 
-    async def first_sight(
-        self, lookouts: Lookouts, start: Callable[[str, Coroutine[Any, Any, Any]], Any]
-    ) -> None:
-        """Look at all keys before the first event; a place that cannot be read does not block."""
-        for name, work in lookouts.sweeping():
-            start(name, work)
-        until = self.clock.monotonic() + PATIENCE
-        while not all(sight.answered.is_set() for sight in lookouts.sweeps):
-            if self.clock.monotonic() >= until or await self.stopped_within(0.02):
+    async def first_sight(self, lookouts: Lookouts) -> None:
+        """Let all keys be looked at before the first event. Places that do not answer do not block."""
+        clock, moved = self.clock, 0
+        began = moved_at = clock.monotonic()
+        while waiting := [one for one in lookouts.sweeps.values() if not one.answered.is_set()]:
+            met = sum(len(one.met) for one in lookouts.sweeps.values()) - len(waiting)
+            if met != moved:
+                moved, moved_at = met, clock.monotonic()
+            now = clock.monotonic()
+            if now >= began + PATIENCE or now >= moved_at + QUIET:
+                self.log.warning("not all keys are known yet", places=len(waiting))
                 break
-
-    async def learn_own_names(self, aws: Aws, pipeline: Pipeline) -> None:
-        """Ask every account what it calls us, so that our own calls are recognised."""
-        for account in self.settings.accounts:
-            name, backoff = f"identity in {account.id}", Backoff()
-            while True:
-                try:
-                    arn = await aws.identity(account.id, account.regions[0])
-                except MonitorError as error:
-                    self.trouble[name] = str(error)
-                    await asyncio.sleep(backoff.next())
-                else:
-                    self.trouble.pop(name, None)
-                    pipeline.know_as_own(own_form(arn))
-                    break
+            if await self.stopped_within(0.02):
+                break
 
     async def recall(self, remembrance: Remembrance) -> None:
         """What detectors noted before the restart. Without it the daemon only knows less."""

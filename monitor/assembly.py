@@ -18,6 +18,7 @@ from monitor.detection import Detection
 from monitor.duplicates import Duplicates
 from monitor.errors import PluginError, SettingsError
 from monitor.escrow import Escrow
+from monitor.guarded import entry_of
 from monitor.incidents import Incidents
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
@@ -197,9 +198,7 @@ def make_escrows(
 
 def make_aws(settings: Settings, metrics: Metrics) -> Aws:
     """The door to AWS, with every account and every queue of another account as an entry."""
-    accounts = [
-        Entry(one.id, one.role_arn or "", one.external_id or "") for one in settings.accounts
-    ]
+    accounts = [entry_of(one) for one in settings.accounts]
     queues = [
         Entry(entry_name(queue), queue.role_arn, queue.external_id or "")
         for queue in settings.queues

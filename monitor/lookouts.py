@@ -5,11 +5,13 @@ judges as it does those from the queues. Nothing here waits or runs.
 """
 
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 from monitor.assembly import Parts, queues_of
 from monitor.aws import Aws
 from monitor.clock import Clock
+from monitor.knowledge import Watched
 from monitor.ledger import Store
 from monitor.loops import canary, sweep
 from monitor.loops.canary import Canary
@@ -19,6 +21,7 @@ from monitor.loops.looking import OurQueue
 from monitor.loops.own_road import OwnRoad
 from monitor.loops.silence import Silence
 from monitor.loops.sweep import Sweep
+from monitor.loops.turns import Turns
 from monitor.metrics import Metrics
 from monitor.settings import Settings
 
@@ -27,7 +30,7 @@ Tasks = Iterator[tuple[str, Coroutine[Any, Any, Any]]]
 
 
 class Lookouts:
-    """All of them. The app runs `sweeping` before the queues and `looking_out` beside them."""
+    """All of them. Sweeps run before the queues, `looking_out` beside them."""
 
     def __init__(
         self,
@@ -45,22 +48,21 @@ class Lookouts:
             for name in ("sweep", "canary", "silence", "inventory", "incidents")
         }
         pace = settings.sweep
-        self.sweeps = [
-            Sweep(
-                place,
-                aws,
-                store,
-                clock,
-                metrics,
-                knowledge=parts.knowledge,
-                tell=self.roads["sweep"].take,
-                pace=sweep.Pace(
-                    pace.every_minutes * 60, pace.grace_minutes * 60, pace.calls_per_second
-                ),
-                judges_changes="key_changed" in parts.origins["detector"],
-            )
-            for place in sorted(settings.places)
-        ]
+        self.make_sweep = partial(
+            Sweep,
+            aws=aws,
+            store=store,
+            clock=clock,
+            metrics=metrics,
+            knowledge=parts.knowledge,
+            tell=self.roads["sweep"].take,
+            pace=sweep.Pace(
+                pace.every_minutes * 60, pace.grace_minutes * 60, pace.calls_per_second
+            ),
+            judges_changes="key_changed" in parts.origins["detector"],
+            turns=Turns(),
+        )
+        self.sweeps: dict[tuple[str, str], Sweep] = {}
         self.canaries = [
             Canary(
                 key,
@@ -103,11 +105,17 @@ class Lookouts:
         for key in settings.canary.refs:
             metrics.last_canary.labels(key.account, key.region)
 
-    def sweeping(self) -> Tasks:
-        for one in self.sweeps:
-            place = f"{one.account} {one.region}"
-            yield f"look at the keys of {place}", one.run()
-            yield f"learn all about the keys of {place}", one.drift.run()
+    def sweep_of(self, place: tuple[str, str]) -> Sweep:
+        """The sweep of a guarded place, made when it is first asked for."""
+        if place not in self.sweeps:
+            self.sweeps[place] = self.make_sweep(place)
+        return self.sweeps[place]
+
+    def follow(self, places: frozenset[tuple[str, str]], ours: Watched) -> None:
+        """From now on these places are guarded, and these resources are ours as well."""
+        self.sweeps = {place: one for place, one in self.sweeps.items() if place in places}
+        self.silence.follow(places)
+        self.inventory.follow(places, ours)
 
     def looking_out(self) -> Tasks:
         for name, road in self.roads.items():
@@ -123,9 +131,7 @@ class Lookouts:
             yield "find out what our sight rests on", self.inventory.run()
 
     def problems(self) -> Iterator[tuple[str, Callable[[], str | None]]]:
-        """For `/readyz`."""
-        for one in self.sweeps:
-            yield f"keys of {one.account} {one.region}", one.problem
+        """For `/readyz`; those of the sweeps come and go with the accounts."""
         for bird in self.canaries:
             yield f"canary {bird.key}", bird.problem
 

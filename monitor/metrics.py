@@ -327,3 +327,18 @@ class Metrics:
             self.missed_by_stream.labels(account, region)
             for state in KeyState:
                 self.keys.labels(account, region, state.value)
+
+    def gone(self, places: list[tuple[str, str]]) -> None:
+        """Remove the children of places that are guarded no more: their times would look late."""
+        for place in places:
+            for one in (
+                self.keys_known,
+                self.last_sweep,
+                self.sweep_seconds,
+                self.missed_by_stream,
+                self.last_event,
+                self.last_canary,
+            ):
+                one.remove(*place)
+            for state in KeyState:
+                self.keys.remove(*place, state.value)

@@ -77,7 +77,7 @@ def test_the_least_that_is_needed(desk: Desk) -> None:
         (ACCOUNTS + QUEUES, "FILE:1", "mode: is missing"),
         (GOOD.replace("observe", "watch"), "FILE:1", "mode: is 'watch', but: "),
         (GOOD + "moode: enforce\n", "FILE:8", "moode: there is no such setting"),
-        (HEAD + QUEUES, "FILE:1", "accounts: is missing"),
+        (HEAD + QUEUES, "FILE:1", "at least one account"),
         (HEAD + "accounts: []\n" + QUEUES, "FILE:2", "accounts: is a list, but: "),
         (HEAD + "accounts: {}\n" + QUEUES, "FILE:2", "accounts: is a mapping, but: "),
         (HEAD + "accounts:\n" + QUEUES, "FILE:2", "accounts: is None, but: "),
