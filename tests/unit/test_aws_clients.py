@@ -198,6 +198,9 @@ async def test_what_is_refused_again_is_not_renewed_for_ever(time: Time) -> None
     assert len(clients.given[account(0)]) == 3
 
 
+@pytest.mark.parametrize(
+    ("entry", "code"), [(account(0), "AccessDenied"), ("", "InvalidClientTokenId")]
+)
 async def test_other_refusals_are_not_about_age(time: Time, entry: str, code: str) -> None:
     clients = FakeClients(time)
     clients.session(entry).refuses = code
