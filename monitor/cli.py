@@ -22,6 +22,7 @@ from monitor.logs import printable
 from monitor.material.command import material
 from monitor.pattern_command import event_pattern
 from monitor.replay.command import replay
+from monitor.rights.command import iam
 from monitor.simulator.command import simulate
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ generate = typer.Typer(help="Write files that are made from the code.", no_args_
 generate.command(
     "event-pattern", epilog="Example: kms-monitor generate event-pattern --output rules/"
 )(event_pattern)
+generate.command(
+    "iam", epilog="Example: kms-monitor generate iam --kind trust --account 444455556666"
+)(iam)
 app.add_typer(generate, name="generate")
 app.add_typer(dlq, name="dlq")
 app.add_typer(material, name="material")
