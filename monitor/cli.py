@@ -14,11 +14,11 @@ import typer
 
 from monitor.approving.command import approvals, approve
 from monitor.catalogue_command import generate_detectors, list_plugins
+from monitor.checking.command import check
 from monitor.demo.command import demo
 from monitor.dlq.command import dlq
 from monitor.errors import SettingsError
 from monitor.incidents_command import incidents
-from monitor.logs import printable
 from monitor.material.command import material
 from monitor.pattern_command import event_pattern
 from monitor.replay.command import replay
@@ -44,6 +44,7 @@ app.command()(simulate)
 app.command(epilog="Example: kms-monitor demo --stay")(demo)
 app.command(epilog="Example: kms-monitor replay s3://my-trail/AWSLogs --from 7d")(replay)
 app.command(epilog="Example: kms-monitor incidents --open")(incidents)
+app.command(epilog="Example: kms-monitor check --config config/example.yaml --offline")(check)
 generate = typer.Typer(help="Write files that are made from the code.", no_args_is_help=True)
 generate.command(
     "event-pattern", epilog="Example: kms-monitor generate event-pattern --output rules/"
@@ -124,26 +125,6 @@ def fast_loop() -> "Callable[[], asyncio.AbstractEventLoop] | None":
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-@app.command(epilog="Example: kms-monitor check --config config/example.yaml")
-def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Check the settings: file, variables, every plugin and its options.
-
-    Exit code 1 if the settings are good but a plugin of others is broken.
-    """
-    from monitor.assembly import know  # noqa: PLC0415
-    from monitor.plugins import make_all  # noqa: PLC0415
-
-    settings, loaded = read(config)
-    broken = list(loaded.broken)
-    make_all(loaded.detectors, know(settings), broken)
-    for problem in broken:
-        typer.echo(f"kms-monitor: {printable(str(problem))}", err=True)
-    places = ", ".join(f"{account} {region}" for account, region in sorted(settings.places))
-    typer.echo(f"{config}: the settings are good: mode {settings.mode.value}, guarding {places}")
-    if broken:
-        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: kms-monitor health --url http://127.0.0.1:8080/readyz")

@@ -6,6 +6,7 @@ good answer counts.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -169,6 +170,10 @@ async def with_members(settings: Settings) -> Settings:
         return settings
     async with Aws(Metrics(), home_region=settings.queues[0].region) as aws:
         guarded = Guarded(settings, aws, aws.metrics)
+        # Whoever runs a command is told by it, on its own lines.
+        guarded.log = structlog.wrap_logger(
+            None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
+        )
         await guarded.refresh()
     if guarded.trouble:
         raise SettingsError([f"organizations: {why}" for why in guarded.trouble.values()])
