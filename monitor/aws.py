@@ -22,10 +22,11 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from monitor.aws_clients import Clients, Entry, SharedTls
+from monitor.aws_clients import Clients, Entry
 from monitor.clock import Clock, SystemClock
 from monitor.errors import Denied, MonitorError, NotWorthRetrying, WorthRetrying
 from monitor.metrics import OTHER, Metrics
+from monitor.shared_tls import SharedTls
 
 if TYPE_CHECKING:
     from types_aiobotocore_cloudtrail.client import CloudTrailClient

@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import msgspec
 from aiobotocore.config import AioConfig
@@ -18,12 +18,13 @@ from aiobotocore.credentials import (
     AioAssumeRoleCredentialFetcher,
     AioDeferredRefreshableCredentials,
 )
-from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from monitor.account_metrics import AccountMetrics
 from monitor.clock import Clock
+from monitor.quota import PER_SECOND
+from monitor.writes import Writes
 
 IDLE_SECONDS = 600.0
 """After which a client that nobody has called is closed; sweeps come back every hour."""
@@ -35,6 +36,12 @@ EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 INVALID = frozenset({"InvalidClientTokenId", "UnrecognizedClientException"})
 """How AWS refuses a session that has been ended; with keys of a user only people can mend it."""
 
+WRITER = "kms writer"
+"""In a place: KMS's client for calls with small quotas. It tries once: `monitor.writes` knows when to
+try again, while botocore's own tries would overrun the quota that it keeps to."""
+ONCE = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
+THROTTLED_TRIES = 8
+
 Place = tuple[str, str, str]
 """Service, Region and entry."""
 
@@ -45,22 +52,6 @@ class Entry(msgspec.Struct, frozen=True):
     account: str
     role_arn: str = ""
     external_id: str = ""
-
-
-class SharedTls(AIOHTTPSession):
-    """A session whose TLS context is shared: each would read 0.7 MB of certificates again."""
-
-    _verify: Any
-    _cert_file: Any
-    contexts: ClassVar[dict[object, Any]] = {}
-
-    def _build_verify_context(self) -> Any:
-        build = cast("Any", super())._build_verify_context  # noqa: SLF001
-        if self._cert_file:
-            return build()  # a certificate of our own is added to it, and not for everybody
-        if self._verify not in self.contexts:
-            self.contexts[self._verify] = build()
-        return self.contexts[self._verify]
 
 
 class Slot:
@@ -98,6 +89,7 @@ class Clients:
         self.endpoint_url = endpoint_url
         self.home_region = home_region
         self.most = most
+        self.writes = Writes(clock)
         self.slots: dict[Place, Slot] = {}
         self.sessions: dict[str, AioSession] = {}
         """By entry; those without a role share that of ""."""
@@ -133,7 +125,10 @@ class Clients:
         service, region, entry = place
         slot.session = self.session(entry)
         opening = cast("Any", slot.session).create_client(
-            service, region_name=region, endpoint_url=self.endpoint_url, config=self.config
+            "kms" if service == WRITER else service,
+            region_name=region,
+            endpoint_url=self.endpoint_url,
+            config=self.config.merge(ONCE) if service == WRITER else self.config,
         )
         slot.client = await opening.__aenter__()
         slot.opened = opening
@@ -243,6 +238,15 @@ def closable(place: Place, slot: Slot) -> bool:
     return bool(place[2]) and slot.client is not None and not slot.calls
 
 
+def code_of(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def pascal(method: str) -> str:
+    """The call that a client's method makes: `enable_key` is EnableKey."""
+    return "".join(word.capitalize() for word in method.split("_"))
+
+
 class Lent:
     """What callers hold: a client by its methods, of which each call opens it if need be."""
 
@@ -254,21 +258,42 @@ class Lent:
         if name.startswith("_"):
             raise AttributeError(name)
 
+        operation = pascal(name)
+
         async def call(**arguments: Any) -> Any:
-            clients, entry = self._clients, self._place[2]
-            for last in (False, True):
-                used = None
-                try:
-                    async with clients.borrow(self._place) as slot:
-                        used = slot.session
-                        return await getattr(slot.client, name)(**arguments)
-                except ClientError as error:
-                    code = error.response.get("Error", {}).get("Code", "")
-                    if last or not await clients.renew(entry, used, code):
-                        raise
-            raise AssertionError("unreachable: the last try returns or raises")
+            if self._place[0] == "kms" and operation in PER_SECOND:
+                return await self._write(name, operation, arguments)
+            return await self._try(self._place, name, arguments)
 
         return call
+
+    async def _write(self, name: str, operation: str, arguments: dict[str, Any]) -> Any:
+        """Make a call that has a small quota, when its turn comes; again if AWS had none left."""
+        _, region, entry = self._place
+        writes, where = self._clients.writes, (region, entry)
+        for number in range(THROTTLED_TRIES):
+            async with writes.turn(where, operation):
+                try:
+                    return await self._try((WRITER, region, entry), name, arguments)
+                except ClientError as error:
+                    last = number == THROTTLED_TRIES - 1
+                    if last or code_of(error) != "ThrottlingException":
+                        raise
+                    writes.throttled(where, operation)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def _try(self, place: Place, name: str, arguments: dict[str, Any]) -> Any:
+        """Make one call; once more where only the credentials were too old."""
+        for last in (False, True):
+            used = None
+            try:
+                async with self._clients.borrow(place) as slot:
+                    used = slot.session
+                    return await getattr(slot.client, name)(**arguments)
+            except ClientError as error:
+                if last or not await self._clients.renew(place[2], used, code_of(error)):
+                    raise
+        raise AssertionError("unreachable: the last try returns or raises")
 
     def get_paginator(self, name: str) -> "Pages":
         return Pages(self._clients, self._place, name)
@@ -289,8 +314,7 @@ class Pages:
                     yield page
             except ClientError as error:
                 # Not begun anew, which would give pages twice; whoever tries again has new ones.
-                code = error.response.get("Error", {}).get("Code", "")
-                await self._clients.renew(self._place[2], slot.session, code)
+                await self._clients.renew(self._place[2], slot.session, code_of(error))
                 raise
 
 

@@ -13,8 +13,9 @@ from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import ClientError
 
-from monitor.aws_clients import IDLE_SECONDS, RENEW_SECONDS, Clients, Entry, SharedTls
+from monitor.aws_clients import IDLE_SECONDS, RENEW_SECONDS, Clients, Entry
 from monitor.metrics import Metrics
+from monitor.shared_tls import SharedTls
 
 ROLE = "arn:aws:iam::444455556666:role/guard"
 
