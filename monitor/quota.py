@@ -26,6 +26,8 @@ PER_SECOND = {
     "ConnectCustomKeyStore": 5.0,
 }
 """Calls a second. What is not in it is not paced."""
+SHORTEST = 1e-4
+"""Seconds. Less is not worth waiting for: it may be nothing but rounding."""
 
 
 def most(rate: float) -> float:
@@ -48,12 +50,13 @@ class Bucket(msgspec.Struct):
     def fill(self, now: float) -> None:
         gained = max(0.0, now - self.at) * self.rate
         self.tokens = min(most(self.rate), self.tokens + gained)
-        self.at = now
+        self.at = max(self.at, now)
 
     def wait(self, now: float) -> float:
         """Seconds until a call may go."""
         self.fill(now)
-        return max(0.0, (1.0 - self.tokens) / self.rate)
+        wait = (1.0 - self.tokens) / self.rate
+        return wait if wait > SHORTEST else 0.0
 
     def take(self, now: float) -> None:
         """A call goes."""
