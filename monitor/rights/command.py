@@ -29,13 +29,16 @@ class Kind(StrEnum):
     QUEUE = "queue"
     DLQ = "dlq"
     TOPIC = "topic"
+    ORGANIZATION = "organization"
 
 
 def iam(
     kind: Annotated[
         Kind,
         typer.Option(
-            help="policy: what the daemon may do, or, with --account, its role in that account. "
+            help="policy: what the daemon may do, or, with --account, its role in that account, or, "
+            "with --queue, its role for a queue of another account. organization: what the role "
+            "may do that asks AWS Organizations. "
             "trust: who may assume that role. queue: who may send into the queue. topic: who may "
             "publish to the topic that people are told by. dlq: for people who redrive."
         ),
@@ -57,7 +60,8 @@ def iam(
         ),
     ] = None,
     queue: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of several queues; for queue and dlq.")
+        str | None,
+        typer.Option(metavar="NAME", help="The queue; for queue and dlq if there are several."),
     ] = None,
     rule: Annotated[
         list[str] | None,
@@ -137,6 +141,13 @@ def make(needs: "Needs", asked: Asked) -> "Document":
     from monitor.rights.table import On  # noqa: PLC0415
 
     match asked.kind:
+        case Kind.POLICY if asked.queue is not None:
+            one = chosen(needs, asked.queue)
+            if one.role_arn is None:
+                raise SettingsError([f"--queue {one.label}: is read with the daemon's own rights"])
+            return policies.reader_policy(one)
+        case Kind.ORGANIZATION:
+            return policies.organization_policy()
         case Kind.POLICY:
             known = None if asked.account is None else guarded(needs, asked.account)
             if known is None or known in own_accounts(needs):

@@ -77,6 +77,22 @@ def member_policy(needs: Needs, account: str) -> Document:
     return short(document([*(allow(one) for one in needs.asked_in(guarded)), never()]))
 
 
+def reader_policy(queue: QueueSettings) -> Document:
+    """For the role that the daemon assumes to read a queue of another account."""
+    listen, count = table.LISTEN
+    return document(
+        [
+            allow(Asked(listen, (queue.arn,), {})),
+            allow(Asked(count, (f"{queue.arn}-dlq",), {})),
+        ]
+    )
+
+
+def organization_policy() -> Document:
+    """For the role that the daemon assumes to ask Organizations."""
+    return document(allow(Asked(right, ("*",), {})) for right in table.ORGANIZATION)
+
+
 def trust_policy(needs: Needs, account: str, daemon: str) -> Document:
     """Who may assume that role: the daemon's own role or user `daemon`, with the ExternalId.
 

@@ -258,6 +258,8 @@ def every_document() -> list[tuple[str, dict[str, Any]]]:
         ("topic", policies.topic_policy(SNS["topic_arn"], daemon)),
         ("dlq", policies.redrive_policy([queue.arn], [queue.arn + "-dlq"])),
         ("aspects", policies.document(wide)),
+        ("reader", policies.reader_policy(queue)),
+        ("accounts", policies.organization_policy()),
     ]
 
 
@@ -302,6 +304,7 @@ def test_the_files_in_deploy_are_up_to_date(kind: str, file: str) -> None:
     [
         (("--kind", "trust"), "--account: say which; with a role there are: 444455556666, *"),
         (("--kind", "trust", "--account", "1"), "--account 1: is not guarded"),
+        (("--queue", "kms-monitor"), "--queue kms-monitor: is read with the daemon's own rights"),
         (("--kind", "queue", "--queue", "x"), "--queue: say which; there are: kms-monitor"),
         (("--daemon", "arn:aws:iam::1:role/x"), "--daemon: must be the own ARN"),
         (("--config", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
