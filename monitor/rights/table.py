@@ -106,7 +106,11 @@ CHECK: Final = (
 """`kms-monitor check` asks IAM itself with it, and has to guess without."""
 
 RESTORE: Final[Mapping[Aspect, tuple[Right, ...]]] = {
-    Aspect.STATE: (Right("RestoreState", ("kms:CancelKeyDeletion", "kms:EnableKey"), On.KEYS),),
+    Aspect.STATE: (
+        Right("RestoreState", ("kms:CancelKeyDeletion", "kms:EnableKey"), On.KEYS),
+        # Only for keys in a custom key store; KMS knows no resource for it (aws-facts 8.1).
+        Right("Reconnect", ("kms:ConnectCustomKeyStore",), On.EVERYTHING, optional=True),
+    ),
     Aspect.POLICY: (
         Right("RestorePolicy", ("kms:PutKeyPolicy",), On.KEYS, condition=KEEP_LOCKOUT_CHECK),
     ),
@@ -114,7 +118,7 @@ RESTORE: Final[Mapping[Aspect, tuple[Right, ...]]] = {
     Aspect.ALIASES: (
         Right(
             "RestoreAliases",
-            ("kms:CreateAlias", "kms:UpdateAlias", "kms:DeleteAlias"),
+            ("kms:CreateAlias", "kms:UpdateAlias"),
             On.KEYS_AND_ALIASES,
         ),
     ),
