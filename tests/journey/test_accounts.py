@@ -5,7 +5,6 @@ answer by the simulator's knobs.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -61,6 +60,7 @@ def new_key(simulator: Simulator, account: str, region: str) -> str:
     return str(reply.body["KeyMetadata"]["Arn"])
 
 
+@pytest.mark.timeout(180)  # 240 places, and a simulator for them, in one process
 async def test_broken_accounts_do_not_hold_up_hundreds_of_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,9 +78,9 @@ async def test_broken_accounts_do_not_hold_up_hundreds_of_others(
         monkeypatch.setattr("monitor.app.QUIET", 3.0)
         hang_only(simulator, hanging)
         accounts = [guarded(account, REGIONS) for account in MANY]
-        began = time.monotonic()
         async with daemon(settings_for(simulator, tmp_path, accounts=accounts)) as app:
-            assert time.monotonic() - began < 20
+            # It takes from the queue while two of the accounts have not been seen.
+            await until(lambda: app.consumers, 50)
 
             def known() -> float:
                 return sum(
@@ -91,11 +91,11 @@ async def test_broken_accounts_do_not_hold_up_hundreds_of_others(
                     for account, region in keys
                 )
 
-            await until(lambda: known() == 4 * 58, 20)
+            await until(lambda: known() == 4 * 58, 60)
             arn = keys[attacked, "ap-south-1"]
             async with attacker(simulator, attacked, "ap-south-1") as kms:
                 await kms.schedule_key_deletion(KeyId=arn)
-            await until(lambda: simulator.kms.state_of(arn) == "Enabled")
+            await until(lambda: simulator.kms.state_of(arn) == "Enabled", 30)
             problems = app.readiness()
             assert "AccessDenied" in problems[f"identity in {refusing}"]
             assert f"keys of {hanging} {REGION}" in problems
