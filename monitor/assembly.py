@@ -11,11 +11,11 @@ from pydantic import BaseModel
 from monitor import plugins
 from monitor.approvals import Approvals
 from monitor.aws import Aws
-from monitor.aws_clients import Entry
 from monitor.books import Books
 from monitor.clock import Clock
 from monitor.detection import Detection
 from monitor.duplicates import Duplicates
+from monitor.entry import Entry
 from monitor.errors import PluginError, SettingsError
 from monitor.escrow import Escrow
 from monitor.guarded import entry_of

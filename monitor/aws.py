@@ -22,8 +22,9 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from monitor.aws_clients import Clients, Entry
+from monitor.aws_clients import Clients
 from monitor.clock import Clock, SystemClock
+from monitor.entry import Entry
 from monitor.errors import Denied, MonitorError, NotWorthRetrying, WorthRetrying
 from monitor.metrics import OTHER, Metrics
 from monitor.shared_tls import SharedTls

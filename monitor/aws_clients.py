@@ -7,12 +7,10 @@ may be closed between two calls and is then opened anew, so nobody has to give i
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-import msgspec
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import (
     AioAssumeRoleCredentialFetcher,
@@ -23,6 +21,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from monitor.account_metrics import AccountMetrics
 from monitor.clock import Clock
+from monitor.entry import Entry, session_name
 from monitor.quota import PER_SECOND
 from monitor.writes import Writes
 
@@ -44,14 +43,6 @@ THROTTLED_TRIES = 8
 
 Place = tuple[str, str, str]
 """Service, Region and entry."""
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """How to enter an account: with our own credentials, or through a role."""
-
-    account: str
-    role_arn: str = ""
-    external_id: str = ""
 
 
 class Slot:
@@ -316,11 +307,6 @@ class Pages:
                 # Not begun anew, which would give pages twice; whoever tries again has new ones.
                 await self._clients.renew(self._place[2], slot.session, code_of(error))
                 raise
-
-
-def session_name(entry: str) -> str:
-    """`RoleSessionName`, which STS takes only of such characters, and 64 of them at most."""
-    return re.sub(r"[^A-Za-z0-9_+=,.@-]", "-", f"kms-monitor-{entry}")[:64]
 
 
 class LazyAssumeRole:

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from monitor.aws import Aws
-from monitor.aws_clients import Entry
+from monitor.entry import Entry
 from monitor.errors import MonitorError, NotWorthRetrying, SettingsError
 from monitor.metrics import Metrics
 from monitor.settings import Settings

@@ -1,5 +1,6 @@
 """Which rights the settings ask for: in each guarded account, and where the daemon lives. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -104,12 +105,14 @@ class Needs:
         chosen = getattr(recipe.options, "aspects", recipe.plugin.aspects)
         for aspect in sorted(Aspect(one) for one in chosen):
             yield from table.RESTORE[aspect]
+        if self.loaded.escrows:
+            yield from table.REIMPORT
 
     def at_home(self) -> Iterator[Right]:
         """With the daemon's own credentials."""
         settings = self.settings
         yield from table.LISTEN
-        if self.members:
+        if self.home_resources(On.MEMBER_ROLES) != ("*",):
             yield from table.ENTER
         if any(one.list_role_arn is None for one in settings.organizations):
             yield from table.ORGANIZATION
@@ -121,6 +124,8 @@ class Needs:
             yield from table.DISCOVER_TOPICS
         if "sns" in self.loaded.responders:
             yield from table.SNS
+        if self.secrets and not self.escrow_role:
+            yield from table.ESCROW
 
     # -- on what
 
@@ -194,7 +199,9 @@ class Needs:
                 roles = {one.role_arn for one in self.members if one.role_arn}
                 roles |= {queue.role_arn for queue in self.settings.queues if queue.role_arn}
                 asking = (one.list_role_arn for one in self.settings.organizations)
-                found = sorted(roles | {role for role in asking if role})
+                found = sorted(roles | {role for role in (*asking, self.escrow_role) if role})
+            case On.SECRETS:
+                found = self.secrets
             case On.EVENT_TOPICS | On.TOLD_BY:
                 found = self.topics(on)
             case On.LOG_FILES:
@@ -208,3 +215,22 @@ class Needs:
         recipe = self.loaded.responders.get("sns")
         told_by = [str(getattr(recipe.options, "topic_arn", ""))] if recipe else []
         return sorted({*told_by, *(self.settings.sns_topics if on is On.EVENT_TOPICS else ())})
+
+    @property
+    def escrow_role(self) -> str:
+        """The role by which secrets are read, if there is one."""
+        recipe = self.loaded.escrows.get("secretsmanager")
+        return str(getattr(recipe.options, "role_arn", "") or "") if recipe else ""
+
+    @property
+    def secrets(self) -> list[str]:
+        """The secrets of the escrow `secretsmanager`; AWS adds six characters to a name."""
+        recipe = self.loaded.escrows.get("secretsmanager")
+        if recipe is None:
+            return []
+        region, names = getattr(recipe.options, "region", ""), getattr(recipe.options, "secret", ())
+        start = f"arn:{self.partition}:secretsmanager:{region}:{self.home}:secret:"
+        found = [
+            re.sub(r"\{\w+\}", "*", one) for one in ([names] if isinstance(names, str) else names)
+        ]
+        return [one if one.startswith("arn:") else f"{start}{one}-??????" for one in found]

@@ -38,6 +38,7 @@ class On(StrEnum):
     """Those that wrap events, and those that people are told by."""
     TOLD_BY = "told by"
     LOG_FILES = "log files"
+    SECRETS = "secrets"
     MEMBER_ROLES = "member roles"
     """The roles that are assumed in other accounts."""
 
@@ -128,6 +129,17 @@ RESTORE: Final[Mapping[Aspect, tuple[Right, ...]]] = {
     Aspect.REPLICATION: (Right("RestorePrimary", ("kms:UpdatePrimaryRegion",), On.KEYS),),
 }
 """`restore_key`, by what of a key it puts back."""
+REIMPORT: Final = (
+    Right(
+        "Reimport",
+        ("kms:GetParametersForImport", "kms:ImportKeyMaterial"),
+        On.KEYS,
+        condition={"StringEquals": {"kms:KeyOrigin": "EXTERNAL"}},
+    ),
+    Right("KnowMaterial", ("kms:ListKeyRotations",), On.KEYS, optional=True),
+)
+"""Where there is an escrow of imported material."""
+
 # -- where the daemon itself lives
 
 LISTEN: Final = (
@@ -173,6 +185,9 @@ DISCOVER_TOPICS: Final = (
 )
 SNS: Final = (Right("Tell", ("sns:Publish",), On.TOLD_BY),)
 """The responder `sns`."""
+
+ESCROW: Final = (Right("ReadEscrow", ("secretsmanager:GetSecretValue",), On.SECRETS),)
+"""The escrow `secretsmanager`, without a role of its own."""
 
 NEVER: Final = (
     "kms:ScheduleKeyDeletion",

@@ -13,7 +13,8 @@ from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import ClientError
 
-from monitor.aws_clients import IDLE_SECONDS, RENEW_SECONDS, Clients, Entry
+from monitor.aws_clients import IDLE_SECONDS, RENEW_SECONDS, Clients
+from monitor.entry import Entry
 from monitor.metrics import Metrics
 from monitor.shared_tls import SharedTls
 

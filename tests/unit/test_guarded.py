@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from monitor.aws import Aws
-from monitor.aws_clients import Entry
+from monitor.entry import Entry
 from monitor.errors import Denied
 from monitor.guarded import Guarded, is_active
 from monitor.loops.turns import Turns
