@@ -54,3 +54,30 @@ def faults(entries: Iterable[LogEntry], last: LogEntry | None = None) -> list[st
             found.append(f"entry {entry.number} was changed")
         last = entry
     return found
+
+
+class Verification:
+    """The same for a log that is read a part at a time, and compared with a head noted elsewhere."""
+
+    def __init__(self, number: int = 0, digest: str = "") -> None:
+        """The entry of that number has to have that hash; 0: none is known."""
+        self.number = number
+        self.digest = digest
+        self.last: LogEntry | None = None
+        self.count = 0
+        self.faults: list[str] = []
+
+    def take(self, entry: LogEntry) -> None:
+        """The next entry."""
+        self.faults += faults([entry], self.last)
+        self.last = entry
+        self.count += 1
+        if entry.number == self.number and entry.hash != self.digest:
+            self.faults.append(f"entry {entry.number} is not the one that was noted elsewhere")
+
+    def end(self) -> list[str]:
+        """There are no more: what is wrong with the log."""
+        number = self.last.number if self.last else 0
+        if number < self.number:
+            self.faults.append(f"it ends with entry {number}, but entry {self.number} was there")
+        return self.faults

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, suppress
+from importlib.metadata import version
 from typing import Any
 
 import structlog
 
-from monitor import plugins, web
+from monitor import deeds, plugins, web
 from monitor.approvals import Approvals
 from monitor.assembly import Parts, assemble, make_aws, queues_of
 from monitor.aws import Aws
@@ -107,6 +108,14 @@ class App:
         )
         self.closing.callback(parts.archive.close)
         self.report(parts)
+        await parts.keeper.keep(
+            deeds.started(
+                version=version("kms-monitor"),
+                mode=settings.mode.value,
+                places=sorted(settings.places),
+                responders=list(parts.responders),
+            )
+        )
         async with asyncio.TaskGroup() as tasks:
             long_lived: list[asyncio.Task[Any]] = []
 
@@ -121,6 +130,7 @@ class App:
                 "check the store",
                 self.watch_store(store, parts.knowledge.windows, parts.pipeline.approvals),
             )
+            start("keep the action log", parts.keeper.run())
             start("close clients that nobody calls", aws.keep_tidy())
             for name, responder in parts.responders.items():
                 self.problems[f"responder {name}"] = responder.problem
@@ -167,6 +177,7 @@ class App:
             await self.wind_down(consuming)
             for task in reversed(long_lived):
                 task.cancel()
+        await parts.keeper.keep(deeds.stopped())
 
     def report(self, parts: Parts) -> None:
         """What the settings name and does not work, or no longer: said at the start, and counted."""

@@ -12,16 +12,19 @@ from monitor import plugins
 from monitor.approvals import Approvals
 from monitor.aws import Aws
 from monitor.books import Books
+from monitor.budgets import Budgets
 from monitor.clock import Clock
 from monitor.detection import Detection
 from monitor.duplicates import Duplicates
 from monitor.entry import Entry
 from monitor.errors import PluginError, SettingsError
 from monitor.escrow import Escrow
+from monitor.evidence_gathering import Gathering
 from monitor.guarded import entry_of
 from monitor.incidents import Incidents
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store
+from monitor.log_keeper import LogKeeper
 from monitor.loops import canary
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
@@ -54,8 +57,10 @@ class Parts:
     knowledge: Knowledge
     remembrance: Remembrance
     incidents: Incidents
+    keeper: LogKeeper
     reimport: Reimport | None
     """None where the settings name no escrow."""
+    budgets: Budgets
 
 
 def assemble(
@@ -130,7 +135,16 @@ def assemble(
     )
     remembrance = Remembrance(knowledge.windows, store, metrics)
     approvals = Approvals(store, metrics, knowledge)
-    incidents = Incidents(store, LiveKeys(aws, clock), knowledge, clock, metrics)
+    incidents = Incidents(
+        store,
+        LiveKeys(aws, clock),
+        knowledge,
+        clock,
+        metrics,
+        gathering=Gathering(aws, knowledge, clock, metrics),
+    )
+    keeper = LogKeeper(store, clock, metrics)
+    budgets = Budgets(store, clock, metrics, settings.limits.limits)
     pipeline = Pipeline(
         detection,
         rules,
@@ -141,6 +155,8 @@ def assemble(
             metrics,
             origins=plugins.origins(loaded.responders),
             incidents=incidents,
+            keeper=keeper,
+            budgets=budgets,
         ),
         Duplicates(store, clock, metrics),
         Books(metrics),
@@ -163,7 +179,9 @@ def assemble(
         knowledge,
         remembrance,
         incidents,
+        keeper,
         reimport,
+        budgets,
     )
 
 

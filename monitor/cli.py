@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from monitor.approving.command import approvals, approve
+from monitor.baseline_command import baseline
 from monitor.catalogue_command import generate_detectors, list_plugins
 from monitor.checking.command import check
+from monitor.contain_command import contain
 from monitor.demo.command import demo
 from monitor.dlq.command import dlq
 from monitor.errors import SettingsError
 from monitor.incidents_command import incidents
+from monitor.log_command import log
 from monitor.material.command import material
 from monitor.pattern_command import event_pattern
 from monitor.replay.command import replay
@@ -43,7 +46,7 @@ app = typer.Typer(
 app.command()(simulate)
 app.command(epilog="Example: kms-monitor demo --stay")(demo)
 app.command(epilog="Example: kms-monitor replay s3://my-trail/AWSLogs --from 7d")(replay)
-app.command(epilog="Example: kms-monitor incidents --open")(incidents)
+app.add_typer(incidents, name="incidents")
 app.command(epilog="Example: kms-monitor check --config config/example.yaml --offline")(check)
 generate = typer.Typer(help="Write files that are made from the code.", no_args_is_help=True)
 generate.command(
@@ -55,11 +58,14 @@ generate.command(
 app.add_typer(generate, name="generate")
 app.add_typer(dlq, name="dlq")
 app.add_typer(material, name="material")
+app.add_typer(log, name="log")
 app.command(
     epilog="Example: kms-monitor approve --key ARN --action DisableKey --actor"
     " arn:aws:iam::111122223333:role/key-admins --until 2h --ticket CHG-1"
 )(approve)
 app.add_typer(approvals, name="approvals")
+app.add_typer(baseline, name="baseline")
+app.add_typer(contain, name="contain")
 app.command("plugins", epilog="Example: kms-monitor plugins --detectors")(list_plugins)
 generate.command("detectors", epilog="Example: kms-monitor generate detectors > detectors.md")(
     generate_detectors

@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from monitor.approval import Approval
+from monitor.evidence import Evidence
 from monitor.finding import Finding, Severity
 
 
@@ -41,6 +42,17 @@ class Reason(StrEnum):
     RECORD_DISAGREES = "record_disagrees"
     ACCOUNT_NOT_ALLOWED = "account_not_allowed"
     REGION_NOT_ALLOWED = "region_not_allowed"
+
+
+class Budget(StrEnum):
+    """What keeps a fault or a fight from becoming endless. A closed list, fit for a metric label."""
+
+    KEY = "key"
+    """Repairs of one key within the window of the settings."""
+    ACCOUNT = "account"
+    """Repairs in one account within an hour."""
+    CONTAINMENT = "containment"
+    """Users and roles contained within an hour."""
 
 
 class Outcome(StrEnum):
@@ -83,6 +95,10 @@ class Action(msgspec.Struct, frozen=True):
     calls: tuple[str, ...] = ()
     """The writing AWS calls that were sent, in order."""
     finished_at: float = 0.0
+    cut_off: bool = False
+    """It took too long: nobody knows which calls it had sent."""
+    about_caller: bool = False
+    """It is about whoever did it, and no repair of the key."""
 
 
 class Stage(StrEnum):
@@ -96,6 +112,8 @@ class Stage(StrEnum):
     REPAIRED = "repaired"
     """We put right what it told of; something else about the key is still wrong."""
     REPAIR_FAILED = "repair_failed"
+    CONTESTED = "contested"
+    """It was put back too often within a short time: for now a deletion is cancelled, and no more."""
     CLOSED = "closed"
     """The key is as it should be."""
     UNCHANGED = "unchanged"
@@ -119,6 +137,12 @@ class IncidentNote(msgspec.Struct, frozen=True):
     """`us`, the name of whoever called, or `nobody knows`. A name is untrusted."""
     silent: bool = False
     """All its findings are suppressed: nobody was told of it."""
+    evidence: Evidence | None = None
+    """How much the loss of the key hurts, as far as it was gathered."""
+    contested: bool = False
+    """The key is put back no more for now: somebody takes it away again and again."""
+    actors: tuple[str, ...] = ()
+    """Of a contested key: whose calls its findings tell of, the latest first. Untrusted."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -141,6 +165,13 @@ class Decision(msgspec.Struct, frozen=True):
     Whoever accepts the change has to spend it first, with `Store.use`, and undoes the change if that
     is refused.
     """
+    contested: bool = False
+    """A budget of repairs is used up: the repair may cancel a deletion, and nothing else.
+
+    Once it is over this is so only if there was something left that it might not put back.
+    """
+    budget: Budget | None = None
+    """Which one it is."""
     done: tuple[Action, ...] = ()
     """The actions carried out so far, so that a responder that tells can say what was done."""
     incident: IncidentNote | None = None
@@ -150,9 +181,10 @@ class Decision(msgspec.Struct, frozen=True):
     def weight(self) -> Severity:
         """How severe it is for whoever wants to hear of worse things only.
 
-        Who heard that an incident is open has to hear that it is closed, too.
+        Who heard that an incident is open has to hear that it is closed, too, and that it has become
+        a fight.
         """
         incident, severity = self.incident, self.finding.severity
-        if incident is not None and incident.stage is Stage.CLOSED:
+        if incident is not None and incident.stage in {Stage.CLOSED, Stage.CONTESTED}:
             return max(severity, incident.severity)
         return severity

@@ -12,6 +12,8 @@ A responder raises only the last three (`monitor.plugins.Responder`). Anything e
 plugin is a defect of the plugin, caught and counted where design.md section 2 allows it.
 """
 
+from collections.abc import Sequence
+
 
 class MonitorError(Exception):
     """Base of all the errors here."""
@@ -48,23 +50,25 @@ class Unreadable(MonitorError):
 class WorthRetrying(MonitorError):
     """The action failed in a way that may pass: throttling, time-outs, stale reads.
 
-    `code` is AWS's error code where AWS said no.
+    `code` is AWS's error code where AWS said no, `calls` the writing calls that had succeeded before.
     """
 
-    def __init__(self, message: str, *, code: str = "") -> None:
+    def __init__(self, message: str, *, code: str = "", calls: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.code = code
+        self.calls = tuple(calls)
 
 
 class NotWorthRetrying(MonitorError):
     """The action failed for good; only people or another event can change that.
 
-    `code` is AWS's error code where AWS said no.
+    `code` is AWS's error code where AWS said no, `calls` the writing calls that had succeeded before.
     """
 
-    def __init__(self, message: str, *, code: str = "") -> None:
+    def __init__(self, message: str, *, code: str = "", calls: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.code = code
+        self.calls = tuple(calls)
 
 
 class Denied(NotWorthRetrying):

@@ -12,9 +12,12 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from monitor.decision import Decision, IncidentNote, Outcome, Reason, Stage, Verdict
+from monitor.contested import parts_of
+from monitor.decision import Budget, Decision, Outcome, Reason, Stage, Verdict
+from monitor.evidence import Evidence
 from monitor.finding import Actor, Aspect, Finding, Kind, Severity
 from monitor.key import KeyRef, KeyState
+from monitor.signs import is_damage, is_mending, outcomes, turned_out_well
 
 US: Final = "us"
 NOBODY: Final = "nobody knows"
@@ -22,7 +25,6 @@ MOST_FINDINGS: Final = 50
 """Findings that are kept: the first, and the latest. All are counted."""
 LATE: Final = 6 * 3600.0
 """Seconds. So much older than an incident a finding may be that belongs to it though it is closed."""
-WELL: Final = frozenset({Outcome.DONE, Outcome.ALREADY})
 FAILED: Final = frozenset({Outcome.DENIED, Outcome.REFUSED, Outcome.FAILED})
 
 
@@ -44,6 +46,16 @@ class Noted(msgspec.Struct, frozen=True):
     """Why nobody was told of it."""
     dry_run: bool = False
     """Mode `observe`: nothing was written."""
+
+
+class Reminder(msgspec.Struct, frozen=True):
+    """People were told that a key is about to be deleted for good."""
+
+    hours: int
+    """Before the end: one of the hours at which they are told."""
+    deadline: float
+    at: float
+    """When it was told."""
 
 
 class Incident(msgspec.Struct, frozen=True):
@@ -74,6 +86,18 @@ class Incident(msgspec.Struct, frozen=True):
     """The id of the finding that closed it."""
     outcome: str = ""
     """How the last repair went, or how the key was seen, in words."""
+    evidence: Evidence | None = None
+    reminders: tuple[Reminder, ...] = ()
+    contested_at: float = 0.0
+    """Since when the key is contested: put back no more for now. 0 while it is not."""
+    contested_with: str = ""
+    """The id of the finding by which it became so."""
+    held_at: float = 0.0
+    """Since when something waits because a budget of repairs is used up; 0 where nothing does."""
+    held: frozenset[str] = frozenset()
+    """The parts of the key that wait: see `monitor.contested.parts_of`."""
+    resumed_at: float = 0.0
+    """When a person last said to go on: what was before counts no more for the key's budget."""
     version: int = 0
     """Counts its changes, so that two replicas do not overwrite each other's. 0: not stored yet."""
 
@@ -140,43 +164,6 @@ def looks(known: Incident, decision: Decision) -> bool:
     return known.open and is_mending(decision)
 
 
-def is_damage(decision: Decision) -> bool:
-    """Whether it tells that the key became worse, and nobody approved of that.
-
-    Damage that an approved actor seemed to do was none of theirs if it had to be undone.
-    """
-    if decision.finding.kind is not Kind.DAMAGE:
-        return False
-    match decision.verdict:
-        case Verdict.REPAIR:
-            return True
-        case Verdict.TELL:
-            return decision.reason is Reason.NO_REPAIRER
-        case Verdict.ACCEPT:
-            return any(action.calls for action in decision.done)
-        case Verdict.DROP:
-            return False
-
-
-def is_mending(decision: Decision) -> bool:
-    """Whether it tells that the key became better, or that what it became is right."""
-    better = decision.finding.kind in {Kind.RECOVERY, Kind.CHANGE}
-    if decision.verdict is Verdict.DROP:
-        return better and decision.reason is Reason.OWN_CALL
-    return better or decision.verdict is Verdict.ACCEPT
-
-
-def outcomes(decision: Decision) -> frozenset[Outcome]:
-    """Of the repairers: nobody else has acted yet when the incident is looked at."""
-    return frozenset(action.outcome for action in decision.done)
-
-
-def turned_out_well(decision: Decision) -> bool:
-    """Whether every repairer saw the key as it should be."""
-    found = outcomes(decision)
-    return bool(found) and found <= WELL
-
-
 def suffer(
     known: Incident | None, decision: Decision, seen: Seen | None, now: float
 ) -> Advanced | None:
@@ -203,6 +190,8 @@ def suffer(
     if wrong:
         again = not joined.open
         joined = replace(joined, closed_at=0.0, closed_by="", closed_with="")
+        if decision.contested:
+            return hold(joined, decision, came, now)
         if ended & FAILED:
             return joined, Stage.REPAIR_FAILED
         if right and did:
@@ -282,21 +271,26 @@ def close(incident: Incident, finding: Finding, now: float) -> Incident:
     return replace(
         incident,
         wrong=frozenset(),
+        contested_at=0.0,
+        held_at=0.0,
+        held=frozenset(),
         closed_at=max(now, incident.opened_at),
         closed_by=by or NOBODY,
         closed_with=finding.finding_id,
     )
 
 
-def by_hand(incident: Incident, who: str, reason: str, now: float) -> Incident:
-    """Closed by a person who says that the key is as it is meant to be."""
-    return replace(
-        incident,
-        wrong=frozenset(),
-        closed_at=max(now, incident.opened_at),
-        closed_by=f"{who}, by hand",
-        outcome=f"closed by hand: {reason}",
-    )
+def hold(incident: Incident, decision: Decision, came: Stage, now: float) -> Advanced:
+    """It is put back no more until a budget allows it. That a key is contested is news once."""
+    parts = incident.held.union(parts_of(decision.finding))
+    held = replace(incident, held_at=incident.held_at or now, held=parts)
+    name = decision.finding.finding_id
+    if decision.budget is Budget.KEY and not incident.contested_at:
+        held = replace(held, contested_at=now, contested_with=name)
+    if not held.contested_at:
+        return held, Stage.REPAIR_FAILED
+    # Told of again, it is the same news: perhaps nobody has heard of it yet.
+    return held, Stage.CONTESTED if held.contested_with == name else came
 
 
 def mend(known: Incident, decision: Decision, seen: Seen | None, now: float) -> Advanced | None:
@@ -333,18 +327,3 @@ def mender(decision: Decision) -> str:
     if decision.finding.actor == Actor() or Outcome.UNCONFIRMED in outcomes(decision):
         return ""
     return decision.finding.actor.name
-
-
-def told(incident: Incident, stage: Stage, now: float) -> IncidentNote:
-    """What a notification says of it."""
-    return IncidentNote(
-        id=incident.id,
-        stage=stage,
-        opened_at=incident.opened_at,
-        severity=incident.severity,
-        findings=incident.count,
-        at=now,
-        closed_at=incident.closed_at,
-        closed_by=incident.closed_by,
-        silent=incident.silent,
-    )

@@ -9,6 +9,8 @@ from monitor.finding import Severity
 
 BUCKETS = (1, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400, 604_800, 2_592_000)
 """Seconds, up to the longest waiting period of a deletion."""
+EVIDENCE = ("last_use", "deadline", "grants", "aliases")
+"""See `monitor.evidence_gathering`."""
 
 
 class IncidentMetrics:
@@ -17,6 +19,11 @@ class IncidentMetrics:
             prefix + "open_incidents",
             "Keys that are not as they should be, by the highest severity so far.",
             ["severity"],
+            registry=registry,
+        )
+        self.contested = Gauge(
+            prefix + "contested_keys",
+            "Keys that are put back no more for now: somebody takes them away again and again.",
             registry=registry,
         )
         self.opened = Counter(prefix + "incidents_opened", "Incidents opened.", registry=registry)
@@ -38,6 +45,20 @@ class IncidentMetrics:
             ["account", "region", "key_id"],
             registry=registry,
         )
+        self.evidence = Counter(
+            prefix + "evidence_parts",
+            "Parts of evidence looked for when an incident opened or became worse.",
+            ["part", "result"],
+            registry=registry,
+        )
+        self.reminders = Counter(
+            prefix + "deletion_reminders",
+            "Reminders told of keys with an open incident, before they are deleted for good.",
+            registry=registry,
+        )
+        for part in EVIDENCE:
+            for result in ("found", "missing"):
+                self.evidence.labels(part, result)
         for severity in Severity:
             self.open.labels(severity.word)
         for by in ("us", "others"):

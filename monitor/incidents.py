@@ -15,18 +15,24 @@ from msgspec.structs import replace
 
 from monitor.baseline import right_state
 from monitor.clock import Clock
-from monitor.decision import Decision, Reason, Verdict
+from monitor.decision import Decision, Reason, Stage, Verdict
 from monitor.errors import MonitorError
 from monitor.event import Event
-from monitor.finding import Aspect, Severity
-from monitor.incident import US, Incident, Seen, advance, looks, told
+from monitor.evidence import Evidence
+from monitor.evidence_gathering import Gathering
+from monitor.finding import Aspect, Kind, Severity
+from monitor.incident import US, Incident, Seen, advance, looks
+from monitor.incident_told import told
 from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.own_event import own_event
+from monitor.reminders import deadline_event, reminded, reminder_of
 from monitor.repair.difference import compare
 from monitor.repair.live import LiveKeys
+from monitor.signs import is_damage
+from monitor.written_times import read_written
 
 RIGHT = "KeySeenRight"
 """The event of our own: a key with an open incident was seen to be as it should be."""
@@ -35,6 +41,8 @@ EVERY = 30.0
 GRACE = 300.0
 """Seconds that a key has to be right before it is told so: the news of who mended it takes minutes,
 and tells more (aws-facts 4.7)."""
+WORSE = frozenset({Stage.OPENED, Stage.ESCALATED, Stage.REPAIR_FAILED})
+"""Stages at which evidence is gathered anew."""
 TRIES = 5
 """How often it is tried again where another task or replica was faster."""
 
@@ -49,7 +57,11 @@ class Incidents:
         knowledge: Knowledge,
         clock: Clock,
         metrics: Metrics,
+        *,
+        gathering: Gathering | None = None,
     ) -> None:
+        """Without `gathering` incidents have no evidence."""
+        self.gathering = gathering
         self.store = store
         self.keys = keys
         self.knowledge = knowledge
@@ -78,6 +90,7 @@ class Incidents:
             return decision
 
     async def advance(self, decision: Decision, key: KeyRef) -> Decision:
+        evidence: Evidence | None = None
         for _ in range(TRIES):
             known = await self.store.incident(key)
             seen = None
@@ -88,6 +101,10 @@ class Incidents:
             if advanced is None:
                 return decision
             new, stage = advanced
+            if decision.verdict is not Verdict.DROP and self.gathering is not None:
+                if evidence is None:
+                    evidence = await self.evidence(new, stage, decision)
+                new = replace(new, evidence=evidence)
             if new != known:
                 if not await self.store.put_incident(new, expected_version=new.version):
                     continue
@@ -97,6 +114,42 @@ class Incidents:
             return replace(decision, incident=told(new, stage, now))
         self.log.warning("incident is changed by too many at once", key=key.arn)
         return decision
+
+    async def evidence(
+        self, incident: Incident, stage: Stage, decision: Decision
+    ) -> Evidence | None:
+        """What is told beside a finding; asked for anew only where somebody needs it now."""
+        assert self.gathering is not None
+        before, key, since = incident.evidence, incident.key, incident.opened_at
+        if (
+            stage in WORSE
+            or reminder_of(decision.finding)
+            or (before is None and is_damage(decision))
+        ):
+            return await self.gathering.gather(key, since, before)
+        if before is not None and decision.finding.kind is Kind.EVIDENCE:
+            return self.gathering.refreshed(before, key, since)
+        return before
+
+    async def carried_out(self, decision: Decision) -> None:
+        """People were told, if all went well: remember the reminders. Never raises."""
+        key = decision.finding.key
+        deadline = read_written(decision.finding.details.get("deletion_date", ""))
+        if key is None or deadline is None or not reminder_of(decision.finding):
+            return
+        try:
+            for _ in range(TRIES):
+                known = await self.store.incident(key)
+                if known is None or not known.open:
+                    return
+                new = reminded(known, decision, deadline, self.clock.now())
+                if new == known:
+                    return
+                if await self.store.put_incident(new, expected_version=new.version):
+                    self.metrics.incidents.reminders.inc()
+                    return
+        except StoreError as error:
+            self.store_failed(error)
 
     async def changed(self, known: Incident | None, new: Incident, stage: str) -> None:
         """Count, log and show what became of an incident."""
@@ -148,6 +201,8 @@ class Incidents:
         self.show(found)
         for one in found:
             seen = await self.look(one)
+            self.remind(one, read=seen is not None)
+            await self.refresh(one)
             if seen is None or seen.left:
                 self.right_since.pop(one.id, None)
                 continue
@@ -160,6 +215,25 @@ class Incidents:
                     own_event(RIGHT, (one.key.account, one.key.region), now, about, same=same)
                 )
 
+    async def refresh(self, incident: Incident) -> None:
+        """Keep what is known of failed uses; where somebody was faster, at the next look."""
+        before = incident.evidence
+        if self.gathering is not None and before is not None:
+            after = self.gathering.refreshed(before, incident.key, incident.opened_at)
+            if after != before:
+                new = replace(incident, evidence=after)
+                await self.store.put_incident(new, expected_version=new.version)
+
+    def remind(self, incident: Incident, *, read: bool) -> None:
+        """Have it judged how much time is left; where the key cannot be read, as was known last."""
+        deadline = self.deadlines.get(incident.key, 0.0)
+        if not read and not deadline and incident.evidence is not None:
+            deadline = incident.evidence.deadline
+        if deadline:
+            event = deadline_event(incident, deadline, self.clock.now())
+            if event is not None:
+                self.tell(event)
+
     # -- what is shown
 
     def show(self, found: list[Incident]) -> None:
@@ -167,6 +241,7 @@ class Incidents:
         by_severity = Counter(one.severity for one in found)
         for severity in Severity:
             self.metrics.incidents.open.labels(severity.word).set(by_severity[severity])
+        self.metrics.incidents.contested.set(sum(bool(one.contested_at) for one in found))
         open_keys = {one.key for one in found}
         for key in self.deadlines.keys() - open_keys:
             self.forget_deadline(key)

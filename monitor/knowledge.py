@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from monitor.failed_uses import FailedUses
 from monitor.key import KeyRef, KeySnapshot
 from monitor.windows import Windows
 
@@ -70,6 +71,7 @@ class Knowledge:
         self.watched = watched or Watched()
         self.windows = windows or Windows()
         """What detectors remember over time."""
+        self.failed_uses = FailedUses()
         self.accounts: frozenset[str] = frozenset()
         """The accounts that count as ours: the guarded ones, and `trusted_accounts`."""
         self.keys: dict[KeyRef, KeySnapshot] = {}

@@ -1,7 +1,8 @@
 """The loops that find things out by themselves, put together from the settings.
 
-Sweep, canaries, silence, inventory, escrows and incidents. What they find becomes events of our own, which the pipeline
-judges as it does those from the queues. Nothing here waits or runs.
+Sweep, canaries, silence, inventory, escrows, incidents, and keys that have to wait. What they find
+becomes events of our own, which the pipeline judges as it does those from the queues. Nothing here
+waits or runs.
 """
 
 from collections.abc import Callable, Coroutine, Iterator
@@ -16,6 +17,7 @@ from monitor.ledger import Store
 from monitor.loops import canary, sweep
 from monitor.loops.canary import Canary
 from monitor.loops.escrow_watch import EscrowWatch
+from monitor.loops.held import Held
 from monitor.loops.inventory import Inventory
 from monitor.loops.looking import OurQueue
 from monitor.loops.own_road import OwnRoad
@@ -45,7 +47,7 @@ class Lookouts:
         self.settings = settings
         self.roads = {
             name: OwnRoad(parts.pipeline, clock, name)
-            for name in ("sweep", "canary", "silence", "inventory", "incidents")
+            for name in ("sweep", "canary", "silence", "inventory", "incidents", "budgets")
         }
         pace = settings.sweep
         self.make_sweep = partial(
@@ -98,6 +100,14 @@ class Lookouts:
         )
         self.incidents = parts.incidents
         self.incidents.tell = self.roads["incidents"].take
+        self.held = Held(
+            store,
+            parts.incidents.keys,
+            parts.budgets,
+            clock,
+            metrics,
+            tell=self.roads["budgets"].take,
+        )
         listeners = parts.pipeline.books.listeners
         listeners += [one.heard for one in self.canaries]
         if settings.silence_minutes:
@@ -127,6 +137,7 @@ class Lookouts:
         yield "see whether incidents are over", self.incidents.run()
         if self.escrows and self.settings.material.check_hours:
             yield "see whether escrows have what they should", self.escrows.run()
+        yield "let keys be put back that had to wait", self.held.run()
         if self.settings.watched.discover:
             yield "find out what our sight rests on", self.inventory.run()
 

@@ -1,6 +1,4 @@
-"""Every metric of the daemon, declared in one place, born at zero.
-
-Those of incidents, accounts and material: `monitor.incident_metrics` and its like.
+"""Every metric of the daemon, declared here, or in `monitor.*_metrics` that it holds; born at zero.
 
 Names follow Prometheus: base units, `_total` for counters, `_seconds` for times. Label values come
 from closed lists or from the settings, never from a message: no key id, ARN or principal, but for
@@ -17,11 +15,12 @@ from prometheus_client.process_collector import ProcessCollector
 
 from monitor.account_metrics import AccountMetrics
 from monitor.approval import State
-from monitor.decision import Outcome, Reason
+from monitor.decision import Budget, Outcome, Reason
 from monitor.delivery import Disposition
 from monitor.finding import Severity
 from monitor.incident_metrics import IncidentMetrics
 from monitor.key import KeyState
+from monitor.log_metrics import LogMetrics
 from monitor.material_metrics import MaterialMetrics
 
 OTHER: Final = "other"
@@ -236,6 +235,7 @@ class Metrics:
     def declare_what_lasts(self, p: str) -> None:
         """What the store keeps for people."""
         self.incidents = IncidentMetrics(self.registry, p)
+        self.action_log = LogMetrics(self.registry, p)
         self.material = MaterialMetrics(self.registry, p)
         self.accounts = AccountMetrics(self.registry, p)
         self.approvals = Gauge(
@@ -244,8 +244,16 @@ class Metrics:
             ["state"],
             registry=self.registry,
         )
+        self.budget_refusals = Counter(
+            p + "budget_refusals",
+            "What was not done because a budget was used up: see `limits` in the settings.",
+            ["budget"],
+            registry=self.registry,
+        )
         for one in State:
             self.approvals.labels(one.value)
+        for budget in Budget:
+            self.budget_refusals.labels(budget.value)
 
     def declare_own_finds(self, p: str) -> None:
         """What the daemon finds by itself."""
@@ -330,15 +338,9 @@ class Metrics:
 
     def gone(self, places: list[tuple[str, str]]) -> None:
         """Remove the children of places that are guarded no more: their times would look late."""
+        swept = (self.keys_known, self.last_sweep, self.sweep_seconds, self.missed_by_stream)
         for place in places:
-            for one in (
-                self.keys_known,
-                self.last_sweep,
-                self.sweep_seconds,
-                self.missed_by_stream,
-                self.last_event,
-                self.last_canary,
-            ):
+            for one in (*swept, self.last_event, self.last_canary):
                 one.remove(*place)
             for state in KeyState:
                 self.keys.remove(*place, state.value)

@@ -95,6 +95,18 @@ class Responder(Protocol):
         ...
 
 
+@runtime_checkable
+class Container(Protocol):
+    """A responder that acts on whoever did it: after the repair, and before people are told.
+
+    It does not `repair`. A finding that it does not want passes it by, and nobody reads of it.
+    """
+
+    def wants(self, decision: Decision) -> bool:
+        """Whether the decision, its repair carried out, is one to act on. Answers at once."""
+        ...
+
+
 ContextT = TypeVar("ContextT")
 PluginT = TypeVar("PluginT")
 

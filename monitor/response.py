@@ -13,12 +13,15 @@ from uuid import uuid4
 import structlog
 from msgspec.structs import replace
 
+from monitor import deeds
+from monitor.budgets import Budgets
 from monitor.clock import Clock
 from monitor.decision import Action, Decision, Outcome, Stage, Verdict
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.ledger import Claim, Grant, Store, StoreError, action_id
+from monitor.log_keeper import LogKeeper
 from monitor.metrics import Metrics
-from monitor.plugins import Responder
+from monitor.plugins import Container, Responder
 
 LONGEST = {True: 150.0, False: 30.0}
 """Seconds that a responder may take, by whether it repairs."""
@@ -29,6 +32,10 @@ class Incidents(Protocol):
 
     async def note(self, decision: Decision) -> Decision:
         """The same decision, with what it means for its key's incident. Never raises."""
+        ...
+
+    async def carried_out(self, decision: Decision) -> None:
+        """All is done and told, as `done` says. Never raises."""
         ...
 
 
@@ -44,10 +51,14 @@ class Response:
         *,
         origins: Mapping[str, str] | None = None,
         incidents: Incidents | None = None,
+        keeper: LogKeeper | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         """`origins`: whose each responder is, by its name, for the log."""
         self.origins = origins or {}
+        self.budgets = budgets or Budgets(store, clock, metrics)
         self.incidents = incidents
+        self.keeper = keeper or LogKeeper(store, clock, metrics)
         self.responders = responders
         self.store = store
         self.clock = clock
@@ -60,22 +71,61 @@ class Response:
         Whoever tells is told of the incident, as it is once the repair is over.
         """
         repairing = [one for one in decision.responders if self.responders[one].repairs]
-        for name in repairing:
-            decision = await self.act_once(name, decision)
+        decision = await self.repair(repairing, decision)
+        await self.keeper.keep(deeds.approved(decision))
         if self.incidents is not None:
             decision = self.with_tellers(await self.incidents.note(decision))
-        for name in decision.responders:
-            if name not in repairing:
+        left = [one for one in decision.responders if one not in repairing]
+        # Whoever tells has to know what was done about the caller.
+        for name in sorted(left, key=lambda one: not self.contains(one)):
+            responder = self.responders[name]
+            if not isinstance(responder, Container) or responder.wants(decision):
                 decision = await self.act_once(name, decision)
+        if self.incidents is not None:
+            await self.incidents.carried_out(decision)
         return decision
+
+    def contains(self, name: str) -> bool:
+        return isinstance(self.responders[name], Container)
+
+    async def repair(self, names: list[str], decision: Decision) -> Decision:
+        """Let everybody repair who is to, as far as the key's budget allows."""
+        key = decision.finding.key
+        if key is None or not names:
+            for name in names:
+                decision = await self.act_once(name, decision)
+            return decision
+        try:
+            async with self.budgets.turn(key, LONGEST[True]):
+                since = self.clock.now()
+                decision = await self.budgets.limit(decision, key)
+                for name in names:
+                    decision = await self.act_once(name, decision)
+                return await self.budgets.count(decision, key, since)
+        except WorthRetrying as error:
+            waited = [Action(name, Outcome.RETRY, str(error)) for name in names]
+            for action in waited:
+                self.note(action, decision, action.outcome)
+            return replace(decision, done=(*decision.done, *waited))
 
     async def act_once(self, name: str, decision: Decision) -> Decision:
         action = await self.once(self.responders[name], decision)
         return replace(decision, done=(*decision.done, action))
 
     def with_tellers(self, decision: Decision) -> Decision:
-        """An accepted change is not told, unless it closes an incident that people know of."""
+        """An accepted change is not told, unless it closes an incident that people know of.
+
+        Of a contested key only news is told: not every blow of a fight.
+        """
         incident = decision.incident
+        if (
+            decision.contested
+            and incident is not None
+            and incident.contested
+            and incident.stage is Stage.REPEATED
+        ):
+            left = (name for name in decision.responders if self.responders[name].repairs)
+            return replace(decision, responders=tuple(left))
         if (
             incident is None
             or incident.stage is not Stage.CLOSED
@@ -84,7 +134,11 @@ class Response:
             or decision.verdict is not Verdict.ACCEPT
         ):
             return decision
-        told = tuple(name for name, one in self.responders.items() if not one.repairs)
+        told = tuple(
+            name
+            for name, one in self.responders.items()
+            if not one.repairs and not self.contains(name)
+        )
         names = dict.fromkeys((*decision.responders, *told))
         return replace(decision, responders=tuple(names))
 
@@ -108,6 +162,8 @@ class Response:
                 # We stop: whoever gets the message next need not wait until the lease runs out.
                 await self.release(name, owner)
                 raise
+        # Before the ledger has it as done: an action may be logged twice, but never not at all.
+        await self.keeper.keep(deeds.action(action, decision, repairs=responder.repairs))
         await self.record(name, owner, action)
         self.note(action, decision, action.outcome)
         self.metrics.responder_up.labels(responder.name).set(action.outcome.settled)
@@ -131,28 +187,30 @@ class Response:
 
         For a repair it is the finding. To tell is a new occasion whenever the repair came to
         another end: "not restored yet" and then "restored" are two messages, "restored" twice is
-        one.
+        one. So it is with what is done about the caller.
         """
-        repairs = [
+        ends = [
             f"{action.responder}={action.outcome}"
             for action in decision.done
-            if self.responders[action.responder].repairs
+            if self.responders[action.responder].repairs or self.contains(action.responder)
         ]
-        parts = [] if responder.repairs else repairs
+        parts = [] if responder.repairs or self.contains(responder.name) else ends
         return "|".join([decision.finding.finding_id, *parts])
 
     async def act(self, responder: Responder, decision: Decision, seconds: float) -> Action:
         """One action, guarded: what a responder throws becomes an outcome."""
-        outcome, detail = Outcome.FAILED, ""
+        outcome, detail, calls = Outcome.FAILED, "", tuple[str, ...]()
+        limit = asyncio.timeout(seconds)
         try:
-            async with asyncio.timeout(seconds):
-                return await responder.respond(decision)
+            async with limit:
+                action = await responder.respond(decision)
+                return replace(action, finished_at=action.finished_at or self.clock.now())
         except Denied as error:
-            outcome, detail = Outcome.DENIED, str(error)
+            outcome, detail, calls = Outcome.DENIED, str(error), error.calls
         except NotWorthRetrying as error:
-            outcome, detail = Outcome.REFUSED, str(error)
+            outcome, detail, calls = Outcome.REFUSED, str(error), error.calls
         except WorthRetrying as error:
-            outcome, detail = Outcome.RETRY, str(error)
+            outcome, detail, calls = Outcome.RETRY, str(error), error.calls
         except TimeoutError:
             outcome, detail = Outcome.RETRY, f"it took longer than {seconds:g} s"
         except (Exception, SystemExit) as error:  # a plugin may even call sys.exit
@@ -163,7 +221,14 @@ class Response:
                 responder=responder.name,
                 origin=self.origins.get(responder.name, ""),
             )
-        return Action(responder.name, outcome, detail, finished_at=self.clock.now())
+        return Action(
+            responder.name,
+            outcome,
+            detail,
+            calls,
+            finished_at=self.clock.now(),
+            cut_off=limit.expired(),
+        )
 
     async def claim(self, name: str, owner: str, seconds: float) -> Grant:
         try:

@@ -17,6 +17,7 @@ from monitor.logs import Format
 from monitor.policy import Mode
 from monitor.setting_types import AccountId, Model
 from monitor.settings_accounts import Account, ExternalId, Organization, Region, RoleArn
+from monitor.settings_limits import LimitSettings
 from monitor.settings_material import MaterialSettings
 from monitor.settings_sight import CanarySettings, SweepSettings, WatchedSettings
 from monitor.suppression import Suppression
@@ -201,6 +202,7 @@ class Settings(Model):
         description="Accounts that are ours though they are not guarded: what a key policy or a "
         "grant gives to them is given to no stranger.",
     )
+    limits: LimitSettings = LimitSettings()
     watched: WatchedSettings = WatchedSettings()
     sweep: SweepSettings = SweepSettings()
     canary: CanarySettings = CanarySettings()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
+from monitor.command_store import write_down
 from monitor.errors import MonitorError, SettingsError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def approve(
     # Here and not above, so that --help and the other commands start fast.
     import msgspec  # noqa: PLC0415
 
+    from monitor import deeds  # noqa: PLC0415
     from monitor.approval import Approval  # noqa: PLC0415
     from monitor.approving import asked  # noqa: PLC0415
     from monitor.clock import SystemClock, iso  # noqa: PLC0415
@@ -93,6 +95,8 @@ def approve(
 
     async def work(store: "SqliteStore") -> Approval:
         made = await asked.approved(wanted, settings, SystemClock())
+        # Before: an approval that nobody could write down is not given.
+        await write_down(store, deeds.approval_given(made))
         await store.approve(made)
         return made
 
@@ -153,7 +157,12 @@ def revoke(
     """
 
     async def work(store: "SqliteStore") -> bool:
-        return await store.revoke(approval_id)
+        from monitor import deeds  # noqa: PLC0415
+
+        there = await store.revoke(approval_id)
+        if there:
+            await write_down(store, deeds.approval_revoked(approval_id))
+        return there
 
     if not run(read(config), work):
         from monitor.logs import printable  # noqa: PLC0415

@@ -106,16 +106,22 @@ class DownstreamFailure(Base[NoOptions]):
     def inspect(self, event: Event) -> Iterable[Finding]:
         call = (event.event_source, event.event_name)
         if event.failed:
-            return self.call(event)
-        return self.volume(event) if call == VOLUME else self.database(event)
+            found = self.call(event)
+        else:
+            found = self.volume(event) if call == VOLUME else self.database(event)
+        for one in found:
+            if one.key is not None and one.kind is Kind.EVIDENCE:
+                who = one.resource or one.actor.principal
+                self.knowledge.failed_uses.note(one.key, who, event.time, event.event_id)
+        return found
 
-    def call(self, event: Event) -> Iterable[Finding]:
+    def call(self, event: Event) -> list[Finding]:
         service = "RDS" if event.event_source == RDS else "EC2"
         details = {"error_message": short(event.error_message or "")}
         title = f"{service} could not do {event.event_name} because of a key"
         return [self.finding(event, title, Severity.HIGH, kind=Kind.EVIDENCE, details=details)]
 
-    def volume(self, event: Event) -> Iterable[Finding]:
+    def volume(self, event: Event) -> list[Finding]:
         """A volume that could not be made or attached. Its event names the key, and why."""
         detail = event.request()
         cause = text(detail, "cause")
@@ -134,7 +140,7 @@ class DownstreamFailure(Base[NoOptions]):
             )
         ]
 
-    def database(self, event: Event) -> Iterable[Finding]:
+    def database(self, event: Event) -> list[Finding]:
         """A database that loses its key, or gets it back. RDS does not say which key."""
         detail = event.request()
         number, message = text(detail, "EventID"), text(detail, "Message")

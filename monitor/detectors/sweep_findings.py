@@ -5,8 +5,8 @@ should be.
 """
 
 import math
-from collections.abc import Iterable
-from typing import Annotated, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field
 
@@ -51,6 +51,11 @@ class Ending(Base[OptionsT]):
         return bool(window.rises(event.event_id, level, REMEMBERED))
 
 
+def title_of(title: str, seen: Mapping[str, Any]) -> str:
+    """Another one where the key waited for its budget of repairs: see `monitor.loops.held`."""
+    return "KMS key may be put back again" if seen.get("heldSince") else title
+
+
 class KeyDrifted(Base[NoOptions]):
     name: ClassVar = "key_drifted"
     title: ClassVar = "KMS key found worse than it should be"
@@ -88,7 +93,7 @@ class KeyDrifted(Base[NoOptions]):
         return [
             self.finding(
                 event,
-                f"{self.title}: {state.value} instead of {expected.value}",
+                f"{title_of(self.title, seen)}: {state.value} instead of {expected.value}",
                 Severity.CRITICAL if state in LOST else Severity.HIGH,
                 caused=state,
                 details=details,
@@ -124,7 +129,7 @@ class KeyOtherwise(Base[NoOptions]):
         return [
             self.finding(
                 event,
-                f"{self.title}: its {aspect}",
+                f"{title_of(self.title, event.request())}: its {aspect}",
                 Severity.HIGH if aspect in WEIGHTY else Severity.MEDIUM,
                 aspect=aspect,
                 details={"parts": few(one for one in sorted(changes) if aspect_of(one) is aspect)}
@@ -216,8 +221,14 @@ class DeletionDeadlineNear(Ending[DeadlineOptions]):
         if seen.get("state") != KeyState.PENDING_DELETION or end is None or event.key is None:
             return []
         left = (end - event.time) / 3600
-        level = sum(left <= hours for hours in self.options.hours)
-        if not self.once_a_level(event, end, level):
+        due = [hours for hours in self.options.hours if left <= hours]
+        level = len(due)
+        fresh = self.once_a_level(event, end, level)
+        reminded = seen.get("reminded")
+        if isinstance(reminded, list):
+            # The incident remembers what people were told, not only what was seen.
+            fresh = bool(due) and min(due) not in reminded
+        if not fresh:
             return []
         severity = Severity.CRITICAL if left <= self.options.critical_hours else Severity.HIGH
         expected = state_of(seen.get("expected"))
@@ -229,7 +240,11 @@ class DeletionDeadlineNear(Ending[DeadlineOptions]):
                 f"{self.title} in {max(0, math.floor(left))} hours",
                 severity,
                 kind=Kind.NOTICE,
-                details={"hours_left": f"{max(0.0, left):.1f}"} | moments(deletion_date=end),
+                details={
+                    "hours_left": f"{max(0.0, left):.1f}",
+                    "reminder_hours": str(min(due)),
+                }
+                | moments(deletion_date=end),
                 occasion=f"{end:.0f} {level}",
             )
         ]

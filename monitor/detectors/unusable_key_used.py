@@ -85,6 +85,7 @@ class UnusableKeyUsed(Base[UnusableOptions]):
         user, kind = (
             (actor.invoked_by, "service") if actor.invoked_by else (actor.principal, "principal")
         )
+        self.knowledge.failed_uses.note(key, user, at, event.event_id, service=kind == "service")
         within = self.options.hours * 3600.0
         window = self.knowledge.windows.of(self.name, key.arn)
         near = window.between(at - within, at + within)

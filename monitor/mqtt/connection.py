@@ -13,7 +13,7 @@ import asyncio
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -51,7 +51,11 @@ class Connection:
         clock: Clock,
         metrics: Metrics,
         log: structlog.typing.FilteringBoundLogger,
+        more: Callable[[], Awaitable[dict[str, object]]] | None = None,
     ) -> None:
+        """`more`: further members of the status, asked for whenever it is said; never raises."""
+        self.more = more
+        self.members: dict[str, object] = {}
         self.options = options
         self.outbox = outbox
         self.status_topic = status_topic
@@ -88,6 +92,7 @@ class Connection:
     async def session(self) -> str:
         """One connection, from its first byte to its end; says why it ended."""
         try:
+            await self.refresh()
             client = await asyncio.to_thread(self.prepare)
             async with opened(self.client(*client)) as connected:
                 await self.use(connected)
@@ -143,6 +148,7 @@ class Connection:
             tasks.create_task(self.send(client), name=f"send MQTT messages ({number + 1})")
         while True:
             await asyncio.sleep(self.options.heartbeat_seconds)
+            await self.refresh()
             await self.say(client, "online", self.options.ack_seconds)
 
     async def say(self, client: aiomqtt.Client, status: str, timeout: float) -> None:  # noqa: ASYNC109
@@ -160,15 +166,20 @@ class Connection:
                 raise
             self.outbox.acknowledge(letter)
 
+    async def refresh(self) -> None:
+        """What else the status says. The last of it is in the Last Will as well."""
+        if self.more is not None:
+            self.members = await self.more()
+
     def status(self, status: str) -> bytes:
-        members = {
+        members: dict[str, object] = {
             "schema": "kms-monitor.status/1",
             "status": status,
             "at": iso(self.clock.now()),
             "environment": self.environment,
             "client_id": self.options.used_client_id,
         }
-        return json.dumps(members).encode()
+        return json.dumps(members | self.members).encode()
 
     def up(self) -> None:
         self.backoff.reset()

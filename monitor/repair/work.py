@@ -56,7 +56,7 @@ class Work:
             if not self.sent:
                 raise
             text = f"{error}, after {', '.join(self.sent)} succeeded"
-            raise type(error)(text, code=error.code) from error
+            raise type(error)(text, code=error.code, calls=self.sent) from error
 
     async def rounds(self, live: KeySnapshot) -> tuple[KeySnapshot, RepairPlan]:
         for number in range(ROUNDS):

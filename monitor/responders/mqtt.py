@@ -25,6 +25,7 @@ from pydantic import BaseModel, Field, field_validator
 from monitor.decision import Action, Decision, Outcome
 from monitor.errors import WorthRetrying
 from monitor.finding import Aspect
+from monitor.ledger import StoreError
 from monitor.mqtt import topic as mqtt_topic
 from monitor.mqtt.broker import BrokerOptions
 from monitor.mqtt.connection import Connection
@@ -38,6 +39,8 @@ FINDING_PARTS: Final = frozenset(
 STATUS_PARTS: Final = frozenset({"environment", "client_id"})
 MOST_BYTES: Final = 96 * 1024
 """Below AWS IoT Core's 128 KB; a broker throws out whoever sends more than it takes."""
+HEAD_SECONDS: Final = 5.0
+"""That the status waits for the store."""
 LIMITS: Final = (headline.LIMIT, 150, 50)
 """Characters of the longest quoted text, tried one after the other until the message fits."""
 
@@ -82,6 +85,7 @@ class Mqtt:
     def __init__(self, options: MqttOptions, services: Services) -> None:
         self.options = options
         self.services = services
+        self.head: str | None = None
         self.outbox = Outbox(options.buffer_size, services.metrics)
         parts = {"environment": services.environment, "client_id": options.used_client_id}
         self.connection = Connection(
@@ -92,6 +96,7 @@ class Mqtt:
             clock=services.clock,
             metrics=services.metrics,
             log=services.log,
+            more=self.log_head,
         )
 
     async def respond(self, decision: Decision) -> Action:
@@ -110,6 +115,20 @@ class Mqtt:
         if letter.dropped:
             raise WorthRetrying(f"dropped, for {self.options.buffer_size} messages wait already")
         return self.done(f"acknowledged, on {topic}")
+
+    async def log_head(self) -> dict[str, object]:
+        """The newest entry of the action log: kept by the broker, it shows if the log is cut off.
+
+        While the store cannot be asked it is the one that was known last.
+        """
+        try:
+            async with asyncio.timeout(HEAD_SECONDS):
+                last = await self.services.store.last_logged()
+        except (StoreError, TimeoutError):
+            self.services.metrics.store_errors.labels("log").inc()
+        else:
+            self.head = f"{last.number}:{last.hash}" if last else None
+        return {"log_head": self.head}
 
     def done(self, detail: str) -> Action:
         return Action(self.name, Outcome.DONE, detail, finished_at=self.services.clock.now())

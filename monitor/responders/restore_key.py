@@ -219,14 +219,14 @@ class RestoreKey:
         )
 
     def limits(self, decision: Decision) -> Limits:
-        return Limits(escrow=self.writer.material is not None)
+        return Limits(only_deletion=decision.contested, escrow=self.writer.material is not None)
 
     def with_helpers(self, error: Denied, finding: Finding) -> Denied:
         """What a policy took from us: who can still put it back."""
         if finding.aspect is not Aspect.POLICY or finding.key is None:
             return error
         names = who_can_help(finding.changes.get(POLICY), finding.key.arn)
-        return Denied(f"{error}; {names}", code=error.code)
+        return Denied(f"{error}; {names}", code=error.code, calls=error.calls)
 
     async def look(self, decision: Decision, key: KeyRef, wanted: Changes) -> KeySnapshot:
         """Read the key; while the event is young, believe it well, or gone, only if it stays so.

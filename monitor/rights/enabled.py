@@ -92,6 +92,13 @@ class Needs:
             yield from table.CANARY
         if self.writes:
             yield from self.repairs()
+        if self.writes and self.contains():
+            yield from table.CONTAIN
+
+    def contains(self) -> bool:
+        """Whether whoever damages keys is locked out, and not only named."""
+        recipe = self.loaded.responders.get("contain")
+        return recipe is not None and not getattr(recipe.options, "dry_run", True)
 
     @property
     def writes(self) -> bool:
@@ -168,6 +175,9 @@ class Needs:
                 found = self.canaries(account)
             case On.TRAILS:
                 found = (f"arn:{partition}:cloudtrail:*:*:trail/*",)
+            case On.PRINCIPALS:
+                start = f"arn:{partition}:iam::{account.id}:"
+                found = (f"{start}role/*", f"{start}user/*")
             case On.OURSELVES | On.OWN_ROLE | On.OWN_USER:
                 found = self.ourselves(account, right.on)
             case _:

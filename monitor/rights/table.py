@@ -31,6 +31,8 @@ class On(StrEnum):
     OWN_ROLE = "own role"
     """The same, where it is a role."""
     OWN_USER = "own user"
+    PRINCIPALS = "principals"
+    """All roles and users of the account."""
     QUEUES = "queues"
     DEAD_LETTERS = "dead letters"
     """Their dead-letter queues: `watched.queues`, or each queue's name and `-dlq`."""
@@ -67,6 +69,7 @@ LOOK: Final = (
         (
             "kms:GetKeyPolicy",
             "kms:GetKeyRotationStatus",
+            "kms:GetKeyLastUsage",
             "kms:ListGrants",
             "kms:ListResourceTags",
         ),
@@ -129,6 +132,14 @@ RESTORE: Final[Mapping[Aspect, tuple[Right, ...]]] = {
     Aspect.REPLICATION: (Right("RestorePrimary", ("kms:UpdatePrimaryRegion",), On.KEYS),),
 }
 """`restore_key`, by what of a key it puts back."""
+CONTAIN: Final = (
+    Right(
+        "Contain",
+        ("iam:GetRolePolicy", "iam:PutRolePolicy", "iam:GetUserPolicy", "iam:PutUserPolicy"),
+        On.PRINCIPALS,
+    ),
+)
+"""The responder `contain`; its commands are for people, with rights of their own (docs/contain.md)."""
 REIMPORT: Final = (
     Right(
         "Reimport",

@@ -9,7 +9,7 @@ can be open at a time.
 import asyncio
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qsl, urlencode
@@ -23,6 +23,7 @@ from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request, determine_request_protocol
 from moto.core.routing import get_service_router
 from moto.core.utils import get_service_model
+from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
@@ -137,6 +138,22 @@ class Borrowed:
         moved = await self._in_thread(_move_messages, queue_arn, target_arn, most)
         self._wake_polls()
         return moved
+
+    async def inline_policies(
+        self, accounts: Sequence[str]
+    ) -> dict[tuple[str, str, str], list[str]]:
+        """The inline policies of all users and roles, by account, `user` or `role`, and name."""
+
+        def collect() -> dict[tuple[str, str, str], list[str]]:
+            return {
+                (account, kind, one.name): list(one.policies.values())
+                for account in accounts
+                for backend in [iam_backends[account]["aws"]]
+                for kind, those in (("user", backend.users), ("role", backend.roles))
+                for one in those.values()
+            }
+
+        return await self._in_thread(collect)
 
     async def create_queue(self, account: str, region: str, name: str, **attributes: str) -> str:
         """Make a queue and return its ARN."""

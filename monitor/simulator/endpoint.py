@@ -11,6 +11,7 @@ from monitor.simulator.borrowed import Borrowed, Question
 from monitor.simulator.cloudtrail import CloudTrail
 from monitor.simulator.deny import DenyRule
 from monitor.simulator.identity import Identities
+from monitor.simulator.inline import InlinePolicies
 from monitor.simulator.kms import Kms
 from monitor.simulator.moves import Moves
 from monitor.simulator.recorder import Recorder
@@ -98,6 +99,7 @@ class Endpoint:
         self._identities = identities
         self._recorder = recorder
         self._regions = regions
+        self._inline = InlinePolicies()
         self._now = now
 
     async def handle(self, request: Incoming) -> Outgoing:
@@ -194,6 +196,9 @@ class Endpoint:
                 "UnsupportedOperation",
                 f"The simulator's {scope.service} has no {question.operation}.",
             ) from error
+        if scope.service == "iam":
+            known = await self._lent.inline_policies(self._identities.accounts)
+            self._inline.learn(known)
         if _is_management(question):
             self._recorder.take(call, _lent_outcome(question, answer), watched)
         answer.headers.setdefault("x-amzn-RequestId", request_id)
@@ -225,7 +230,10 @@ class Endpoint:
     def _check_denied(
         self, scope: Scope, operation: str, parameters: dict[str, Any], caller: Caller
     ) -> None:
-        if not any(rule.denies(caller, scope.service, operation) for rule in self.deny):
+        issued_at = self._identities.issued_at(caller)
+        if not any(
+            rule.denies(caller, scope.service, operation) for rule in self.deny
+        ) and not self._inline.denies(caller, issued_at, scope.service, operation):
             return
         if scope.service == "kms":
             raise self._kms.authorization_error(

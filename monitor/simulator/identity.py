@@ -82,11 +82,14 @@ class Identities:
         for key_id, session in self._sessions.items():
             self._sessions[key_id] = msgspec.structs.replace(session, expires_at=now)
 
+    def issued_at(self, caller: Caller) -> float:
+        """When the caller's session was handed out; 0 for an access key, which has no such moment."""
+        session = self._sessions.get(caller.access_key_id)
+        return session.created_at if session else 0.0
+
     def described(self, caller: Caller) -> dict[str, Any]:
         """Build CloudTrail's `userIdentity` of a caller."""
-        session = self._sessions.get(caller.access_key_id)
-        created_at = session.created_at if session else 0.0
-        return records.user_identity(caller, created_at=created_at)
+        return records.user_identity(caller, created_at=self.issued_at(caller))
 
     def assume_role(
         self,

@@ -1,9 +1,9 @@
 """The action log in SQL, for `monitor.stores.sqlite`."""
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.action_log import LogEntry
-from monitor.ledger import StoreError
 from monitor.stores.table import Table
 
 LOG_TABLE = """
@@ -20,22 +20,30 @@ class LogTable(Table):
     async def append(self, entry: LogEntry) -> bool:
         values = {"number": entry.number, "record": msgspec.json.encode(entry)}
         query = "INSERT OR IGNORE INTO action_log (number, record) VALUES (:number, :record)"
-        return await self.write(query, values) > 0
+        # Synced: what was announced as the last entry has to outlive a power cut.
+        return await self.write_synced(query, values) > 0
 
     async def logged(self, *, after: int = 0, most: int = 1000) -> list[LogEntry]:
         found = await self.rows(
-            "SELECT record FROM action_log WHERE number > :after ORDER BY number LIMIT :most",
+            "SELECT number, record FROM action_log WHERE number > :after"
+            " ORDER BY number LIMIT :most",
             {"after": after, "most": most},
         )
-        return [read(record) for (record,) in found]
+        return [read(*row) for row in found]
 
     async def last_logged(self) -> LogEntry | None:
-        found = await self.rows("SELECT record FROM action_log ORDER BY number DESC LIMIT 1", {})
-        return read(found[0][0]) if found else None
+        found = await self.rows(
+            "SELECT number, record FROM action_log ORDER BY number DESC LIMIT 1", {}
+        )
+        return read(*found[0]) if found else None
 
 
-def read(record: bytes) -> LogEntry:
+def read(number: int, record: bytes) -> LogEntry:
+    """The entry in that place. One that cannot be read is an empty one, which fits in no chain.
+
+    So whoever tampers with the log is found, and does not keep us from writing on.
+    """
     try:
-        return msgspec.json.decode(record, type=LogEntry)
-    except ValueError as error:
-        raise StoreError(f"an entry of the action log cannot be read: {error}") from error
+        return replace(msgspec.json.decode(record, type=LogEntry), number=number)
+    except (ValueError, TypeError):
+        return LogEntry(number, 0.0, {}, "")

@@ -8,7 +8,7 @@ nobody can smuggle a command line or a foreign address into a message that peopl
 import re
 from typing import Final
 
-from monitor.decision import Action, Decision, Outcome, Reason, Verdict
+from monitor.decision import Action, Budget, Decision, Outcome, Reason, Verdict
 from monitor.finding import Aspect, Finding, Kind
 from monitor.key import KeyRef, KeyState
 
@@ -19,6 +19,7 @@ CONSOLES: Final = {
 }
 """The console's host for each partition; in front of it goes the Region."""
 REGION: Final = re.compile(r"[a-z]{2}(-[a-z]{1,12}){1,3}-\d{1,2}")
+INCIDENT: Final = re.compile(r"[0-9a-f]{32}")
 EVENT_ID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 WORST_FIRST: Final = (
@@ -34,6 +35,12 @@ WORST_FIRST: Final = (
 MEANT: Final = frozenset(
     {Reason.APPROVED_ACTOR, Reason.APPROVED_CHANGE, Reason.ACCEPTED_CHANGE, Reason.OWN_CALL}
 )
+FIGHT: Final = (
+    "End the fight first: take the sessions or the rights from whoever does it, or stop the pipeline.",
+    "If the change is meant: approve it, or name who makes it under `approved_actors`.",
+    "Let the key be put back at once:\n$ kms-monitor incidents --resume {id} --reason TEXT",
+)
+"""What to do about a contested key."""
 TOLD: Final = "told"
 UNREPAIRED: Final = "unrepaired"
 
@@ -124,9 +131,12 @@ def repairs(decision: Decision) -> list[Action]:
     return [
         action
         for action in decision.done
-        if action.calls
-        or action.outcome is Outcome.WOULD
-        or (action.responder == first and action.outcome is not Outcome.DONE)
+        if not action.about_caller
+        and (
+            action.calls
+            or action.outcome is Outcome.WOULD
+            or (action.responder == first and action.outcome is not Outcome.DONE)
+        )
     ]
 
 
@@ -207,6 +217,11 @@ def steps(decision: Decision) -> list[str]:
         if undo:
             found.append("Only if it was meant, undo what kms-monitor did:\n" + "\n".join(undo))
         return found
+    if decision.contested:
+        incident = decision.incident
+        name = incident.id[:8] if incident and INCIDENT.fullmatch(incident.id) else "ID"
+        fight = FIGHT if decision.budget is Budget.KEY else FIGHT[2:]
+        return [one.format(id=name) for one in fight]
     hand = "Put the key back by hand"
     if decision.reason in MEANT:
         hand = "Only if it was not meant, put the key back by hand"

@@ -5,7 +5,7 @@ What came with the event is untrusted: see `monitor.telling.notification`.
 
 from typing import Final
 
-from monitor.decision import Decision, Outcome, Reason, Verdict
+from monitor.decision import Budget, Decision, Outcome, Reason, Verdict
 from monitor.finding import Finding, Kind
 from monitor.telling import advice
 
@@ -35,6 +35,10 @@ RESULTS: Final = {
     Outcome.RETRY.value: "NOT UNDONE YET, retrying",
     Outcome.FAILED.value: "REPAIR FAILED, retrying",
     advice.UNREPAIRED: "NOT UNDONE",
+}
+HELD_BACK: Final = {
+    Budget.KEY: "CONTESTED, put back no more for now",
+    Budget.ACCOUNT: "TOO MANY REPAIRS, not put back for now",
 }
 ACCEPTING: Final = RESULTS | {
     Outcome.WOULD.value: "not confirmed, would be undone, NOT undone",
@@ -71,6 +75,9 @@ def clean(text: str, limit: int = LIMIT) -> str:
 def result(decision: Decision) -> str:
     """How it ended, for the subject line; empty where there is nothing to say."""
     how = advice.stage(decision)
+    if decision.contested and decision.budget in HELD_BACK:
+        saved = "deletion cancelled, " if "CancelKeyDeletion" in advice.sent_calls(decision) else ""
+        return saved + HELD_BACK[decision.budget]
     if how == Outcome.DONE:
         calls = set(advice.sent_calls(decision))
         if {"CancelKeyDeletion", "EnableKey"} <= calls:

@@ -24,10 +24,14 @@ goes away or changes its meaning; new members may come at any time):
     techniques    ATT&CK technique ids
     detector, title
     verdict       repair, tell, accept or drop;  reason  a closed list (`monitor.decision.Reason`)
-    incident      null, or {id, stage, severity, opened_at, findings, status, closed_at, closed_by}:
-                  everything about the key until it is right again. stage is what this finding did to
-                  it: opened, escalated, repeated, repaired, repair_failed, closed or unchanged;
-                  status is open or closed; closed_by is us, who called, or nobody knows
+    incident      null, or {id, stage, severity, opened_at, findings, status, closed_at, closed_by,
+                  evidence, contested, actors}: everything about the key until it is right again. stage
+                  is what this finding did to it: opened, escalated, repeated, repaired, repair_failed,
+                  contested, closed or unchanged; status is open or closed; closed_by is us, who called,
+                  or nobody knows; evidence is null, or what stands in `monitor.telling.exhibit`; actors
+                  are those who take a contested key away again and again
+    budget        null, or `key` or `account`: the budget of repairs that is used up, so that nothing but
+                  a deletion is taken back
     dry_run       true: nothing was written, however bad it is
     outcome       how the repair went: an outcome of `monitor.decision.Outcome`, or `unrepaired`
                   (due, and nobody did it), or `told` (none was due)
@@ -50,11 +54,11 @@ goes away or changes its meaning; new members may come at any time):
 import hashlib
 from typing import Final
 
-from monitor.clock import iso
 from monitor.decision import Action, Decision, IncidentNote, Verdict
 from monitor.finding import Actor, Finding
-from monitor.telling import advice
+from monitor.telling import advice, exhibit
 from monitor.telling.headline import LIMIT, NAME, clean, subject
+from monitor.telling.times import ago, moment
 
 SCHEMA: Final = "kms-monitor.notification/1"
 MOST_DETAILS: Final = 20
@@ -62,14 +66,6 @@ MOST_ACTIONS: Final = 10
 MOST_CALLS: Final = 12
 MOST_TAGS: Final = 20
 MOST_ADVICE: Final = 10
-
-
-def moment(epoch: float) -> str | None:
-    """ISO-8601, or None where there is no such moment."""
-    try:
-        return iso(epoch) if epoch else None
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def identity(finding: Finding) -> str:
@@ -104,11 +100,14 @@ def incident_members(incident: IncidentNote, limit: int) -> dict[str, object]:
         "status": "closed" if incident.closed_at else "open",
         "closed_at": moment(incident.closed_at),
         "closed_by": clean(incident.closed_by, limit),
+        "evidence": exhibit.members(incident.evidence, limit) if incident.evidence else None,
+        "contested": incident.contested,
+        "actors": [clean(one, limit) for one in incident.actors],
     }
 
 
-def incident_line(incident: IncidentNote, limit: int) -> str:
-    """One line: which incident, how old, how large, and whether it is over."""
+def incident_lines(incident: IncidentNote, limit: int) -> list[str]:
+    """Which incident, how old, how large, and whether it is over; and who fights for the key."""
     count = f"{incident.findings} finding{'s' * (incident.findings != 1)}"
     opened = f"opened {ago(incident.at - incident.opened_at)} ago"
     end = incident.stage.value.replace("_", " ")
@@ -118,15 +117,9 @@ def incident_line(incident: IncidentNote, limit: int) -> str:
         end = "closed, nobody knows by whom"
     else:
         end = f"closed by {clean(incident.closed_by, limit)}"
-    return f"Incident {incident.id[:8]}, {opened}, {count}; {end}"
-
-
-def ago(seconds: float) -> str:
-    """Roughly, in the unit that people would say it in."""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
+    names = ", ".join(clean(one, limit) for one in incident.actors)
+    fight = [f"Taken away again and again by {names}"] if names else []
+    return [f"Incident {incident.id[:8]}, {opened}, {count}; {end}", *fight]
 
 
 def used_tool(actor: Actor) -> str:
@@ -203,6 +196,7 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
         "reason": decision.reason.value,
         "incident": incident_members(incident, limit) if incident else None,
         "dry_run": decision.dry_run,
+        "budget": decision.budget.value if decision.budget else None,
         "outcome": advice.stage(decision),
         "account": clean(finding.account, name),
         "region": clean(finding.region, name),
@@ -269,7 +263,7 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
         lines += ["DRY RUN: kms-monitor only watches here. Nothing was written to KMS.", ""]
     lines += [advice.impact(decision), ""]
     if decision.incident:
-        lines += [incident_line(decision.incident, limit), ""]
+        lines += [*incident_lines(decision.incident, limit), ""]
     failed = f", failed with {clean(finding.error_code, name)}" if finding.error_code else ""
     lines.append(f"What    {clean(finding.title, limit)}")
     lines.append(f"Call    {clean(finding.event_name, name)}{failed}")
@@ -301,6 +295,8 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
     if finding.techniques:
         names = ", ".join(clean(one, 16) for one in finding.techniques[:MOST_TAGS])
         lines.append(f"ATT&CK  {names}")
+    if decision.incident and decision.incident.evidence:
+        lines += exhibit.lines(decision.incident.evidence, decision.incident.at, limit)
     lines += ["", "What was done"]
     for action in decision.done[-MOST_ACTIONS:]:
         at = moment(action.finished_at)

@@ -155,6 +155,8 @@ async def test_a_place_that_is_not_ours_is_not_even_asked(  # noqa: PLR0917
         await until(lambda: not app.readiness())
         await people("mallory").kms.disable_key(KeyId=arn)
         await until(lambda: simulator.kms.state_of(arn) == "Enabled")
+        # With its evidence: then nothing more is asked about this key.
+        await until(lambda: value(app, "incidents_closed_total", by="us") == 1)
         text = wrap(next(one for one in simulator.records if one["eventName"] == "DisableKey"))
         text = text.replace(ACCOUNT, change.get("account", ACCOUNT))
         text = text.replace(REGION, change.get("region", REGION)).replace(

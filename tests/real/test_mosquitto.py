@@ -17,16 +17,18 @@ import structlog
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
+from monitor.action_log import LogEntry, following
 from monitor.aws import Aws
 from monitor.clock import SystemClock
 from monitor.decision import Action, Decision, Outcome, Reason, Verdict
 from monitor.errors import WorthRetrying
 from monitor.finding import Finding, Kind, Severity
 from monitor.key import KeyRef, KeyState
-from monitor.ledger import Store
+from monitor.ledger import StoreError
 from monitor.metrics import Metrics
 from monitor.plugins import Responder, Services
 from monitor.responders.mqtt import Mqtt, MqttOptions
+from monitor.stores.memory import MemoryStore
 from tests.real.brokers import Mosquitto, cable_to, liar, password_file
 from tests.real.certificates import Authority
 from tests.real.services import free_port
@@ -73,7 +75,7 @@ def responder(port: int, **options: Any) -> Mqtt:
     services = Services(
         Aws(metrics),
         SystemClock(),
-        cast("Store", None),
+        MemoryStore(SystemClock()),
         metrics,
         structlog.get_logger("mqtt"),
         "prod",
@@ -180,6 +182,30 @@ async def test_status_is_retained_refreshed_and_ends_offline(tmp_path: Path) -> 
                 assert not (await asyncio.wait_for(messages.get(), 5)).retain, "refreshed"
         async with subscribed(broker.port, STATUS) as messages:
             assert (await arrives(messages))[1]["status"] == "offline"
+
+
+async def test_the_status_says_where_the_action_log_ends_also_after_us(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as broker:
+        mqtt = responder(broker.port, heartbeat_seconds=0.1)
+        store = mqtt.services.store
+        async with subscribed(broker.port, STATUS) as messages, serving(mqtt):
+            assert (await arrives(messages))[1]["log_head"] is None
+            entry = following(None, 1.0, {"deed": "started"})
+            await store.append(entry)
+            head = f"1:{entry.hash}"
+            async with asyncio.timeout(5):
+                while (await arrives(messages))[1]["log_head"] != head:
+                    pass
+
+            async def fails() -> LogEntry | None:
+                raise StoreError("locked")
+
+            store.last_logged = fails  # type: ignore[method-assign]
+            await arrives(messages)
+            assert (await arrives(messages))[1]["log_head"] == head, "the last that was known"
+        async with subscribed(broker.port, STATUS) as messages:
+            ended = (await arrives(messages))[1]
+            assert (ended["status"], ended["log_head"]) == ("offline", head)
 
 
 async def test_the_last_will_speaks_when_the_wire_is_cut(tmp_path: Path) -> None:

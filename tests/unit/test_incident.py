@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from monitor import by_hand
 from monitor.baseline import damaged, sighted
 from monitor.decision import Action, Decision, Outcome, Reason, Stage, Verdict
 from monitor.finding import Actor, Aspect, Kind, Severity
@@ -21,10 +22,9 @@ from monitor.incident import (
     Incident,
     Seen,
     advance,
-    by_hand,
     looks,
-    told,
 )
+from monitor.incident_told import told
 from monitor.key import Grant, KeyRef, KeySnapshot, KeyState
 from monitor.repair.difference import compare
 from tests.samples import BOB, EPOCH, KEY, decision, finding, snapshot
@@ -356,7 +356,7 @@ def test_to_enable_the_key_does_not_mend_its_policy() -> None:
 
 
 def test_by_hand() -> None:
-    incident = by_hand(opened(), "carol", "it is meant to be so", NOW)
+    incident = by_hand.closed(opened(), "carol", "it is meant to be so", NOW)
     assert not incident.open
     assert incident.closed_by == "carol, by hand"
     assert "meant to be" in incident.outcome

@@ -3,7 +3,7 @@
 In scope: `monitor.incidents` over `MemoryStore`. Replaced: KMS, by a key whose state is given; time.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -14,6 +14,7 @@ from monitor.detector import NoOptions
 from monitor.detectors.key_right_again import KeyRightAgain
 from monitor.errors import WorthRetrying
 from monitor.event import Event
+from monitor.evidence import Evidence, with_failed_uses
 from monitor.finding import Aspect, Kind, Severity
 from monitor.incident import Incident
 from monitor.incidents import GRACE, Incidents
@@ -327,3 +328,98 @@ async def test_it_looks_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(EnoughError):
         await world.incidents.run()
     assert world.sample("store_errors_total", call="incident") == 3
+
+
+# -- evidence
+
+
+class Gathering:
+    """Says how often it was asked; what is known of failed uses is real."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self.knowledge = knowledge
+        self.asked = 0
+
+    async def gather(self, key: KeyRef, since: float, before: Evidence | None) -> Evidence:
+        self.asked += 1
+        evidence = Evidence(gathered_at=self.asked, deadline=EPOCH + 7 * DAY)
+        return self.refreshed(evidence, key, since)
+
+    def refreshed(self, evidence: Evidence, key: KeyRef, since: float) -> Evidence:
+        return with_failed_uses(evidence, self.knowledge.failed_uses.since(key, since))
+
+
+@pytest.fixture
+def gathering(world: World) -> Gathering:
+    made: Any = Gathering(world.knowledge)
+    world.incidents.gathering = made
+    return cast("Gathering", made)
+
+
+async def kept(world: World) -> Evidence | None:
+    (one,) = await world.store.incidents()
+    return one.evidence
+
+
+async def test_evidence_is_gathered_when_it_opens_and_when_it_becomes_worse(
+    world: World, gathering: Gathering
+) -> None:
+    noted = await world.incidents.note(disabled())
+    assert noted.incident is not None
+    assert noted.incident.evidence == await kept(world) == Evidence(1, deadline=EPOCH + 7 * DAY)
+    await world.note(disabled(event_id="again"))
+    assert gathering.asked == 1, "a repetition is nothing new"
+    await world.note(disabled(event_id="worse", event_name="ScheduleKeyDeletion"))
+    assert gathering.asked == 2
+    await world.note(enabled())
+    assert gathering.asked == 2
+
+
+async def test_what_we_put_back_at_once_has_evidence_too(
+    world: World, gathering: Gathering
+) -> None:
+    noted = await world.incidents.note(disabled(Outcome.DONE))
+    assert noted.incident is not None
+    assert noted.incident.stage is Stage.CLOSED
+    assert noted.incident.evidence is not None
+
+
+async def test_it_is_asked_once_however_many_are_faster(world: World, gathering: Gathering) -> None:
+    put, lost = world.store.put_incident, 0
+
+    async def race(incident: Incident, *, expected_version: int) -> bool:
+        nonlocal lost
+        lost += 1
+        return lost > 2 and await put(incident, expected_version=expected_version)
+
+    world.store.put_incident = race  # type: ignore[method-assign]
+    await world.note(disabled())
+    assert gathering.asked == 1
+
+
+async def test_failed_uses_come_in_while_it_is_open(world: World, gathering: Gathering) -> None:
+    await world.note(disabled())
+    world.knowledge.failed_uses.note(KEY, "rds.amazonaws.com", EPOCH + 5, "a")
+    used = finding(kind=Kind.EVIDENCE, event_name="Decrypt", event_id="a", caused=None)
+    noted = await world.incidents.note(
+        decision(used, verdict=Verdict.TELL, reason=Reason.EVIDENCE, responders=())
+    )
+    assert noted.incident is not None
+    assert noted.incident.evidence is not None
+    assert noted.incident.evidence.failed_calls == 1
+    world.knowledge.failed_uses.note(KEY, "rds.amazonaws.com", EPOCH + 6, "b")
+    await world.incidents.check()
+    found = await kept(world)
+    assert found is not None
+    assert found.failed_calls == 2, "also of what no finding tells"
+    assert gathering.asked == 1
+    before = (await world.store.incidents())[0].version
+    await world.incidents.check()
+    assert (await world.store.incidents())[0].version == before, "nothing new is not written"
+
+
+async def test_our_own_calls_ask_for_nothing(world: World, gathering: Gathering) -> None:
+    await world.note(disabled())
+    own = decision(enabled().finding, verdict=Verdict.DROP, reason=Reason.OWN_CALL)
+    await world.note(own)
+    assert gathering.asked == 1

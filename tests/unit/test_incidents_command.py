@@ -5,14 +5,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from monitor.cli import app
 from monitor.clock import SystemClock
 from monitor.decision import Stage
+from monitor.evidence import Evidence, FailedUse, LastUse
 from monitor.finding import Aspect, Severity
-from monitor.incident import Incident, Noted
+from monitor.incident import Incident, Noted, Reminder
 from monitor.key import KeyRef
 from monitor.stores.sqlite import SqliteStore
 from tests.samples import ACCOUNT, EPOCH, KEY, REGION
@@ -97,8 +100,27 @@ def test_one_is_closed_by_hand(config: Path) -> None:
     assert "0 open incidents have an id that begins with 1a2b3c4d" in again.stderr
 
 
+def test_a_contested_one_is_resumed_by_hand(config: Path) -> None:
+    fill(config, replace(OPEN, contested_at=EPOCH, held_at=EPOCH))
+    assert "contested" in run(config).stdout
+    answer = run(config, "--resume", "1a2b3c4d", "--reason", "they stopped", "--json")
+    assert answer.exit_code == 0, answer.stderr
+    (one,) = map(json.loads, answer.stdout.splitlines())
+    assert one["resumed_at"] > EPOCH
+    assert one["outcome"].startswith("resumed by hand, ")
+    assert json.loads(run(config, "--json").stdout)["resumed_at"] == one["resumed_at"]
+
+
+def test_what_does_not_wait_cannot_be_resumed(config: Path) -> None:
+    fill(config, OPEN)
+    answer = run(config, "--resume", "1a2b3c4d", "--reason", "x")
+    assert answer.exit_code == 1
+    assert "nothing is held back" in answer.stderr
+    assert run(config, "--resume", "1a", "--close", "1a", "--reason", "x").exit_code == 2
+
+
 def test_why_it_is_closed_has_to_be_said(config: Path) -> None:
-    for given in (["--close", "1a"], ["--reason", "because"]):
+    for given in (["--close", "1a"], ["--resume", "1a"], ["--reason", "because"]):
         answer = run(config, *given)
         assert answer.exit_code == 2
         assert "belong together" in answer.stderr
@@ -117,3 +139,67 @@ def test_what_cannot_be_read(config: Path, tmp_path: Path) -> None:
     assert "only the daemon itself knows it" in answer.stderr
     config.write_text("mode: neither\n")
     assert run(config).exit_code == 2
+
+
+# -- one of them
+
+EVIDENCE = Evidence(
+    EPOCH, LastUse("Decrypt", EPOCH - 60), failed_calls=3, failed_users=1, deadline=EPOCH + 9,
+    failed_uses=(FailedUse("rds.amazonaws.com\x1b[2J", 3, EPOCH, EPOCH),),
+)  # fmt: skip
+WHOLE = replace(
+    OPEN, evidence=EVIDENCE, reminders=(Reminder(6, EPOCH + 9, EPOCH),), outcome="denied: no"
+)
+
+
+def test_one_is_shown_with_its_evidence_and_reminders(config: Path) -> None:
+    fill(config, WHOLE, CLOSED)
+    told = run(config, "show", "1a2b").stdout
+    for part in (
+        "Incident  1a2b3c4d1a2b",
+        "Status    open",
+        "Wrong     state",
+        "Repair    denied: no",
+        "3 by rds.amazonaws.com?[2J",
+        "2026-11-20T09:14:03Z  6 h before 2026-11-20T09:14:12Z",
+        "high      DisableKey by mallory: KMS key disabled (opened)",
+    ):
+        assert part in told
+    assert "\x1b" not in told
+    found = json.loads(run(config, "show", "1a2b", "--json").stdout)
+    assert found["evidence"]["failed_calls"] == 3
+    ended = run(config, "show", "5e6f").stdout
+    assert "closed 2026-11-20T09:14:03Z by carol?[2J" in ended
+    assert "Evidence" not in ended
+
+
+@pytest.mark.parametrize("name", ["ffff", ""])
+def test_it_has_to_be_one(config: Path, name: str) -> None:
+    fill(config, OPEN, CLOSED)
+    result = run(config, "show", name)
+    assert result.exit_code == 1
+    assert "incidents have an id that begins with" in result.stderr
+
+
+def test_what_was_closed_by_hand_is_in_the_action_log(config: Path) -> None:
+    fill(config, OPEN)
+    assert run(config, "--close", "1a2b", "--reason", "meant").exit_code == 0
+
+    async def read() -> dict[str, Any]:
+        store = await SqliteStore.open(config.with_name("state.db"), SystemClock())
+        try:
+            last = await store.last_logged()
+            assert last is not None
+            return last.what
+        finally:
+            await store.close()
+
+    what = asyncio.run(read())
+    assert (what["deed"], what["incident"], what["detail"]) == ("incident_closed", OPEN.id, "meant")
+
+
+def test_an_incident_of_before_evidence_can_still_be_read() -> None:
+    old = json.loads(msgspec.json.encode(OPEN))
+    for member in ("evidence", "reminders"):
+        del old[member]
+    assert msgspec.json.decode(json.dumps(old), type=Incident) == OPEN

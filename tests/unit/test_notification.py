@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from monitor.decision import Action, Decision, IncidentNote, Outcome, Reason, Stage, Verdict
+from monitor.decision import Action, Budget, Decision, IncidentNote, Outcome, Reason, Stage, Verdict
 from monitor.finding import Actor, Aspect, Finding, Kind, Severity
 from monitor.key import KeyRef, KeyState
 from monitor.telling import advice
 from monitor.telling.headline import clean, subject
-from monitor.telling.notification import ago, group_key, message, text
+from monitor.telling.notification import group_key, message, text
+from monitor.telling.times import ago
 from tests.samples import approval
 
 KEY = KeyRef("111122223333", "eu-west-1", "0a1b2c3d-1111-2222-3333-444455556666")
@@ -495,6 +496,9 @@ def test_the_incident_is_told_of() -> None:
         "status": "open",
         "closed_at": None,
         "closed_by": "",
+        "evidence": None,
+        "contested": False,
+        "actors": [],
     }
     line = "\nIncident 1a2b3c4d, opened 2 min ago, 2 findings; escalated, still open\n"
     assert line in text(made, "prod")
@@ -522,3 +526,48 @@ def test_who_closed_it_is_quoted_and_does_no_harm() -> None:
 )
 def test_how_long_ago(seconds: float, words: str) -> None:
     assert ago(seconds) == words
+
+
+FOUGHT = replace(
+    OPEN, stage=Stage.CONTESTED, contested=True, actors=("arn:aws:iam::1:user/m", "x\n$ rm -r /")
+)
+
+
+def fought(budget: Budget = Budget.KEY, **changes: Any) -> Decision:
+    held = Action("restore_key", Outcome.REFUSED, "for now")
+    given: dict[str, Any] = {"incident": FOUGHT, "contested": True, "done": (held,)}
+    return replace(decided(), budget=budget, **(given | changes))
+
+
+def test_a_contested_key_is_told_of_with_who_fights_and_what_to_do() -> None:
+    made = fought()
+    found, body = message(made, "prod"), text(made, "prod")
+    assert "CONTESTED, put back no more for now" in str(found["subject"])
+    assert found["budget"] == "key"
+    members = found["incident"]
+    assert isinstance(members, dict)
+    assert members["actors"] == ["arn:aws:iam::1:user/m", "x $ rm -r /"]
+    assert "Taken away again and again by arn:aws:iam::1:user/m, x $ rm -r /" in body
+    assert "$ kms-monitor incidents --resume 1a2b3c4d --reason TEXT" in body
+
+
+def test_a_deletion_that_was_cancelled_all_the_same_is_said() -> None:
+    made = fought(done=(Action("restore_key", Outcome.REFUSED, "x", ("CancelKeyDeletion",)),))
+    assert "deletion cancelled, CONTESTED" in subject(made, "prod")
+
+
+def test_too_many_repairs_are_not_called_a_fight() -> None:
+    made = fought(Budget.ACCOUNT, incident=OPEN)
+    assert "TOO MANY REPAIRS" in subject(made, "prod")
+    assert "End the fight" not in text(made, "prod")
+
+
+def test_no_command_is_made_of_an_id_of_another_form() -> None:
+    odd = fought(incident=replace(FOUGHT, id="$(reboot)"))
+    assert "--resume ID " in text(odd, "prod")
+
+
+def test_what_is_done_about_the_caller_is_no_repair() -> None:
+    contained = Action("contain", Outcome.WOULD, "would contain", about_caller=True)
+    made = replace(decided(), done=(Action("restore_key", Outcome.ALREADY), contained))
+    assert message(made, "prod")["outcome"] == "already"

@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 from pydantic import BaseModel
 
-from monitor.decision import Action, Decision, IncidentNote, Outcome, Stage, Verdict
+from monitor.action_log import LogEntry
+from monitor.decision import Action, Decision, IncidentNote, Outcome, Reason, Stage, Verdict
 from monitor.detector import NoOptions
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.finding import Kind, Severity
@@ -19,7 +20,7 @@ from monitor.metrics import Metrics
 from monitor.response import Response
 from monitor.stores.memory import MemoryStore
 from monitor.testing.fakes import HandClock
-from tests.samples import LoopClock, decision, finding
+from tests.samples import LoopClock, approval, decision, finding
 
 DONE = [Outcome.DONE]
 
@@ -40,6 +41,8 @@ class Fake:
         end = self.ends[min(len(self.seen), len(self.ends)) - 1]
         if isinstance(end, Exception):
             raise end
+        if isinstance(end, Action):
+            return end
         if callable(end):
             await end()
         return Action(self.name, end if isinstance(end, Outcome) else Outcome.DONE, "as given")
@@ -166,7 +169,9 @@ async def test_what_is_being_done_elsewhere_is_not_done_twice() -> None:
     world = World([free.wait])
     first = asyncio.create_task(world.carry_out())
     await asyncio.sleep(0)
-    assert await world.carry_out(responders=("repair",)) == [Outcome.RETRY]
+    replica = world.replica(world.store)
+    (busy,) = (await replica.carry_out(decision(responders=("repair",)))).done
+    assert busy.outcome is Outcome.RETRY
     free.set()
     assert await first == DONE * 2
     assert world.times == (1, 1)
@@ -231,10 +236,14 @@ class Incidents:
     def __init__(self, stage: Stage, *, silent: bool = False) -> None:
         self.note_of = IncidentNote("a", stage, 1, Severity.HIGH, 1, 2, 2, "carol", silent)
         self.seen: list[Decision] = []
+        self.ended: list[Decision] = []
 
     async def note(self, decision: Decision) -> Decision:
         self.seen.append(decision)
         return replace(decision, incident=self.note_of)
+
+    async def carried_out(self, decision: Decision) -> None:
+        self.ended.append(decision)
 
 
 ENABLED = finding(kind=Kind.CHANGE, event_name="EnableKey", severity=Severity.INFO)
@@ -247,6 +256,7 @@ async def test_the_incident_is_known_before_people_are_told_and_after_the_repair
     assert [one.outcome for one in incidents.seen[0].done] == [Outcome.REFUSED]
     assert world.repair.seen[0].incident is None
     assert world.tell.seen[0].incident == incidents.note_of
+    assert [one.responder for one in incidents.ended[0].done] == ["repair", "tell"]
 
 
 @pytest.mark.parametrize(
@@ -268,3 +278,55 @@ async def test_an_accepted_change_that_closes_an_incident_is_told(
     for _ in range(2):
         await world.response.carry_out(decision(ENABLED, **about))
     assert world.times == (1, told)
+
+
+# -- the action log
+
+
+async def test_what_was_done_is_logged_before_the_ledger_has_it_as_done() -> None:
+    """So that a crash in between repeats the entry, and never leaves it out."""
+    world = World([Action("repair", Outcome.DONE, "verified", ("EnableKey",))])
+    finish, logged = world.store.finish, list[int]()
+
+    async def watch(name: str, *, owner: str, action: Action) -> None:
+        logged.append(len(world.store.log))
+        await finish(name, owner=owner, action=action)
+
+    world.store.finish = watch  # type: ignore[method-assign]
+    for _ in range(2):
+        await world.carry_out()
+    assert logged == [1, 1], "the repair, then who told of it; once for both deliveries"
+    (entry,) = world.store.log
+    assert (entry.what["deed"], entry.what["calls"]) == ("action", ["EnableKey"])
+
+
+async def test_half_a_repair_is_logged_with_what_it_sent() -> None:
+    busy = WorthRetrying("throttled", calls=["CancelKeyDeletion"])
+    world = World([busy, Action("repair", Outcome.DONE, "verified", ("EnableKey",))])
+    made = decision(responders=("repair",))
+    first = await world.response.carry_out(made)
+    assert first.done[0].calls == ("CancelKeyDeletion",)
+    await world.response.carry_out(made)
+    assert [one.what["outcome"] for one in world.store.log] == ["retry", "done"]
+    assert [one.what["calls"] for one in world.store.log] == [["CancelKeyDeletion"], ["EnableKey"]]
+
+
+async def test_a_log_that_cannot_be_written_holds_up_no_repair() -> None:
+    world = World([Action("repair", Outcome.DONE, "verified", ("EnableKey",))])
+
+    async def fails(entry: LogEntry) -> bool:
+        raise StoreError("locked")
+
+    append, world.store.append = world.store.append, fails  # type: ignore[method-assign]
+    assert await world.carry_out() == [Outcome.DONE, Outcome.DONE]
+    assert world.sample("action_log_waiting_entries") == 1
+    world.store.append = append  # type: ignore[method-assign]
+    await world.response.keeper.flush()
+    assert world.store.log[0].what["late"] is True
+
+
+async def test_an_approval_for_what_nobody_undoes_is_logged_when_it_is_used() -> None:
+    world = World()
+    told = {"verdict": Verdict.TELL, "reason": Reason.APPROVED_CHANGE, "responders": ("tell",)}
+    await world.carry_out(**told, approval=approval())
+    assert [one.what["deed"] for one in world.store.log] == ["change_accepted"]

@@ -98,6 +98,8 @@ def test_every_call_of_the_daemon_is_in_the_table() -> None:
         f"{service}:{name}" for service, name in re.findall(r'calling\(\s*"(\w+)", "(\w+)"', text)
     }
     called = {one.removesuffix("Batch") for one in called} - {"sts:GetCallerIdentity"}
+    # `contain list` and `contain release` (docs/contain.md)
+    called -= {"iam:GetAccountAuthorizationDetails", "iam:ListRolePolicies", "iam:DeleteRolePolicy"}
     parts = [value for value in vars(table).values() if isinstance(value, tuple)]
     parts += table.RESTORE.values()
     listed = {
@@ -288,6 +290,8 @@ def test_a_linter_finds_nothing(name: str, document: dict[str, Any]) -> None:
         found = [one for one in found if "neither Resource nor" not in str(one.detail)]
     # AWS lists it for every call on a key (KMS developer guide, "kms:KeyOrigin"); the linter does not.
     found = [one for one in found if "Unknown condition kms:KeyOrigin" not in str(one.detail)]
+    # Younger than its list: KMS API reference.
+    found = [one for one in found if "kms:GetKeyLastUsage" not in str(one.detail)]
     assert [(one.issue, one.detail) for one in found] == []
 
 
@@ -343,3 +347,12 @@ def test_the_daemons_own_arn_narrows_its_policy() -> None:
     made = json.loads(out)
     assert statement(made, "DiscoverOurRole")["Resource"] == daemon
     assert "DiscoverOurUser" not in {one["Sid"] for one in made["Statement"]}
+
+
+def test_whoever_only_names_an_attacker_may_not_lock_him_out() -> None:
+    for dry_run in (True, False):
+        responders = {"restore_key": {}, "contain": {"dry_run": dry_run}}
+        found = policies.home_policy(needs(responders=responders))
+        assert ("iam:PutRolePolicy" in actions(found)) is not dry_run
+        issues = parliament.analyze_policy_string(json.dumps(found)).findings
+        assert [(one.issue, one.detail) for one in issues if one.issue != "UNKNOWN_ACTION"] == []
