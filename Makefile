@@ -16,7 +16,7 @@ help:
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
 	@echo "make schema  write config/schema.json again"
 	@echo "make reference  write again what is made from the code: docs/detectors.md, docs/peers.md, config/example.yaml,"
-	@echo "             deploy/aws/event-pattern-*.json"
+	@echo "             deploy/aws/*.json"
 	@echo "make lock    write requirements/*.txt again"
 
 # --no-build-isolation: hatchling itself comes from the hashed file, so nothing unhashed is installed.
@@ -62,12 +62,17 @@ schema: $(STAMP)
 	$(BIN)/kms-monitor generate schema > config/schema.json.new
 	mv config/schema.json.new config/schema.json
 
+IAM := $(BIN)/kms-monitor generate iam --config deploy/aws/kms-monitor.yaml
 reference: $(STAMP)
 	$(BIN)/kms-monitor generate detectors > docs/detectors.md.new
 	mv docs/detectors.md.new docs/detectors.md
 	$(BIN)/kms-monitor generate detectors --settings config/example.yaml > config/example.yaml.new
 	mv config/example.yaml.new config/example.yaml
 	$(BIN)/kms-monitor generate event-pattern --output deploy/aws
+	$(IAM) --kind policy > deploy/aws/policy.json.new
+	$(IAM) --kind queue > deploy/aws/queue-policy.json.new
+	$(IAM) --kind dlq > deploy/aws/dlq-policy.json.new
+	for NAME in policy queue-policy dlq-policy; do mv deploy/aws/$$NAME.json.new deploy/aws/$$NAME.json; done
 	$(BIN)/python -m tests.peers > docs/peers.md.new
 	mv docs/peers.md.new docs/peers.md
 

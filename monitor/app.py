@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ from monitor.aws import Aws
 from monitor.backoff import Backoff
 from monitor.clock import Clock, SystemClock
 from monitor.consumer import Consumer
-from monitor.errors import MonitorError, SettingsError
+from monitor.errors import SettingsError
+from monitor.following import Following
+from monitor.guarded import Guarded
 from monitor.kill_switch import KillSwitch
 from monitor.ledger import Store, StoreError
 from monitor.lookouts import Lookouts
 from monitor.metrics import Metrics
-from monitor.pipeline import Pipeline
-from monitor.policy import own_form
 from monitor.reload import Reload
 from monitor.remembrance import Remembrance
 from monitor.settings import Settings
@@ -35,6 +35,8 @@ STUCK = 300.0
 """Seconds without a receive, after which the process counts as stuck (`/healthz`)."""
 PATIENCE = 60.0
 """Seconds that the first sight of the keys may hold up the queue."""
+QUIET = 15.0
+"""Seconds without a new key or place, after which the queue waits for the first sight no more."""
 
 
 class App:
@@ -81,7 +83,6 @@ class App:
             sources=[queue.label for queue in settings.queues],
             detectors=list(self.loaded.detectors),
             responders=list(settings.responders),
-            places=sorted(settings.places),
             escrows=list(settings.escrows),
         )
         at = settings.web
@@ -106,7 +107,8 @@ class App:
         self.log.info("stopped")
 
     async def live(self, aws: Aws, store: Store, when_up: Callable[[], None] | None) -> None:
-        settings = self.settings
+        guarded = await self.find_accounts(aws)
+        settings = guarded.as_settings
         kill_switch = KillSwitch(on=settings.kill_switch, file=settings.kill_switch_file)
         parts = assemble(
             settings,
@@ -142,7 +144,7 @@ class App:
                 self.watch_store(store, parts.knowledge.windows, parts.pipeline.approvals),
             )
             start("keep the action log", parts.keeper.run())
-            start("learn our own names", self.learn_own_names(aws, parts.pipeline))
+            start("close clients that nobody calls", aws.keep_tidy())
             for name, responder in parts.responders.items():
                 self.problems[f"responder {name}"] = responder.problem
                 start(f"serve responder {name}", responder.serve())
@@ -152,7 +154,7 @@ class App:
             self.problems |= dict(lookouts.problems())
             reload = Reload(
                 self.file,
-                settings,
+                self.settings,
                 self.loaded,
                 parts,
                 kill_switch=kill_switch,
@@ -162,7 +164,21 @@ class App:
                 judge_again=lookouts.judge_again,
             )
             start("take changed settings", reload.run())
-            await self.first_sight(lookouts, start)
+            following = Following(
+                guarded,
+                parts,
+                lookouts,
+                aws=aws,
+                metrics=self.metrics,
+                start=start,
+                problems=self.problems,
+                trouble=self.trouble,
+            )
+            following.begin()
+            if settings.organizations:
+                self.problems["organizations"] = guarded.problem
+                start("follow the organizations", following.run())
+            await self.first_sight(lookouts)
             for queue in queues_of(settings):
                 source = SqsSource(queue, aws, self.clock, self.metrics)
                 consumer = Consumer(source, parts.pipeline, self.clock, self.metrics)
@@ -187,6 +203,15 @@ class App:
             for task in reversed(long_lived):
                 task.cancel()
         await parts.keeper.keep(deeds.stopped())
+
+    async def find_accounts(self, aws: Aws) -> Guarded:
+        """The accounts that are guarded; an organization that does not answer holds nobody up."""
+        guarded = Guarded(self.settings, aws, self.metrics)
+        if self.settings.organizations:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await guarded.refresh()
+        return guarded
 
     def report(self, parts: Parts) -> None:
         """What the settings name and does not work: said at the start, and counted."""
@@ -234,31 +259,20 @@ class App:
 
     # -- long-lived tasks
 
-    async def first_sight(
-        self, lookouts: Lookouts, start: Callable[[str, Coroutine[Any, Any, Any]], Any]
-    ) -> None:
-        """Look at all keys before the first event; a place that cannot be read does not block."""
-        for name, work in lookouts.sweeping():
-            start(name, work)
-        until = self.clock.monotonic() + PATIENCE
-        while not all(sight.answered.is_set() for sight in lookouts.sweeps):
-            if self.clock.monotonic() >= until or await self.stopped_within(0.02):
+    async def first_sight(self, lookouts: Lookouts) -> None:
+        """Let all keys be looked at before the first event. Places that do not answer do not block."""
+        clock, moved = self.clock, 0
+        began = moved_at = clock.monotonic()
+        while waiting := [one for one in lookouts.sweeps.values() if not one.answered.is_set()]:
+            met = sum(len(one.met) for one in lookouts.sweeps.values()) - len(waiting)
+            if met != moved:
+                moved, moved_at = met, clock.monotonic()
+            now = clock.monotonic()
+            if now >= began + PATIENCE or now >= moved_at + QUIET:
+                self.log.warning("not all keys are known yet", places=len(waiting))
                 break
-
-    async def learn_own_names(self, aws: Aws, pipeline: Pipeline) -> None:
-        """Ask every account what it calls us, so that our own calls are recognised."""
-        for account in self.settings.accounts:
-            name, backoff = f"identity in {account.id}", Backoff()
-            while True:
-                try:
-                    arn = await aws.identity(account.id, account.regions[0])
-                except MonitorError as error:
-                    self.trouble[name] = str(error)
-                    await asyncio.sleep(backoff.next())
-                else:
-                    self.trouble.pop(name, None)
-                    pipeline.know_as_own(own_form(arn))
-                    break
+            if await self.stopped_within(0.02):
+                break
 
     async def recall(self, remembrance: Remembrance) -> None:
         """What detectors noted before the restart. Without it the daemon only knows less."""

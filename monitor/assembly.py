@@ -10,15 +10,17 @@ from pydantic import BaseModel
 
 from monitor import plugins
 from monitor.approvals import Approvals
-from monitor.aws import Aws, Entry
+from monitor.aws import Aws
 from monitor.books import Books
 from monitor.budgets import Budgets
 from monitor.clock import Clock
 from monitor.detection import Detection
 from monitor.duplicates import Duplicates
+from monitor.entry import Entry
 from monitor.errors import PluginError, SettingsError
 from monitor.escrow import Escrow
 from monitor.evidence_gathering import Gathering
+from monitor.guarded import entry_of
 from monitor.incidents import Incidents
 from monitor.judgement import rules_of, sight_repairers
 from monitor.kill_switch import KillSwitch
@@ -228,9 +230,7 @@ def make_escrows(
 
 def make_aws(settings: Settings, metrics: Metrics) -> Aws:
     """The door to AWS, with every account and every queue of another account as an entry."""
-    accounts = [
-        Entry(one.id, one.role_arn or "", one.external_id or "") for one in settings.accounts
-    ]
+    accounts = [entry_of(one) for one in settings.accounts]
     queues = [
         Entry(entry_name(queue), queue.role_arn, queue.external_id or "")
         for queue in settings.queues

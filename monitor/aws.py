@@ -1,24 +1,17 @@
 """The only door to AWS: one session, and a client for each account, Region and service.
 
 KMS control calls are neither cross-account nor cross-Region (aws-facts 3.3), so there is a client
-for every pair. Clients are opened when first needed, shared, and closed together. Member accounts
-are entered by AssumeRole with an ExternalId; botocore's provider refreshes the credentials.
+for every pair: see `monitor.aws_clients`. Member accounts are entered by AssumeRole with an
+ExternalId; botocore's provider refreshes the credentials.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self, cast
 
-import msgspec
 from aiobotocore.config import AioConfig
-from aiobotocore.credentials import (
-    AioAssumeRoleCredentialFetcher,
-    AioDeferredRefreshableCredentials,
-)
-from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -30,8 +23,12 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
+from monitor.aws_clients import Clients
+from monitor.clock import Clock, SystemClock
+from monitor.entry import Entry
 from monitor.errors import Denied, MonitorError, NotWorthRetrying, WorthRetrying
 from monitor.metrics import OTHER, Metrics
+from monitor.shared_tls import SharedTls
 
 if TYPE_CHECKING:
     from types_aiobotocore_cloudtrail.client import CloudTrailClient
@@ -90,16 +87,12 @@ READING = ("Describe", "Get", "Head", "List", "Lookup", "Select")
 """How calls begin that change nothing. Any other counts as writing."""
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """How to enter an account: with our own credentials, or through a role."""
-
-    account: str
-    role_arn: str = ""
-    external_id: str = ""
+TIDY_SECONDS = 60.0
+"""Between two looks for clients that nobody calls."""
 
 
 class Aws:
-    """Clients for every place the settings allow. `async with` closes them all."""
+    """Clients for every place. `async with` closes them all."""
 
     def __init__(
         self,
@@ -109,6 +102,7 @@ class Aws:
         endpoint_url: str | None = None,
         pool: int = 50,
         home_region: str | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """`pool`: connections for each client; long polls hold one each, so more than pollers."""
         self.metrics = metrics
@@ -124,11 +118,16 @@ class Aws:
             retries={"mode": "adaptive", "max_attempts": 4},
             user_agent_extra="kms-monitor",
             warm_up_loader_caches=True,
+            http_session_cls=SharedTls,
         )
-        self._sessions: dict[str, AioSession] = {}
-        self._clients: dict[tuple[str, str, str], Any] = {}
-        self._opening = asyncio.Lock()
-        self._stack = AsyncExitStack()
+        self.clients = Clients(
+            self.entries,
+            self.config,
+            metrics.accounts,
+            clock or SystemClock(),
+            endpoint_url=endpoint_url,
+            home_region=home_region,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -146,8 +145,25 @@ class Aws:
         return door
 
     async def close(self) -> None:
-        self._clients.clear()
-        await self._stack.aclose()
+        await self.clients.close()
+
+    async def keep_tidy(self) -> None:
+        """Close clients that nobody calls any more; for ever."""
+        while True:
+            await asyncio.sleep(TIDY_SECONDS)
+            await self.clients.tidy()
+
+    async def enter_by(self, entry: Entry) -> None:
+        """Enter an account in this way from now on."""
+        if self.entries.get(entry.account) != entry:
+            self.entries[entry.account] = entry
+            await self.clients.forget(entry.account)
+
+    async def leave(self, account: str) -> None:
+        """Forget how to enter an account, with its credentials and clients."""
+        if account in self.entries:
+            await self.clients.forget(account)
+            del self.entries[account]
 
     def enter(self, entry: Entry) -> None:
         """Know one more way in. Before its first use."""
@@ -179,40 +195,8 @@ class Aws:
             return (await sts.get_caller_identity())["Arn"]
 
     async def client(self, service: str, region: str, account: str = "") -> Any:
-        """The shared client; opened on first use. No account: our own credentials."""
-        place = (service, region, account)
-        if place not in self._clients:
-            async with self._opening:
-                if place not in self._clients:
-                    session = self._session(account)
-                    opened = cast("Any", session).create_client(
-                        service,
-                        region_name=region,
-                        endpoint_url=self.endpoint_url,
-                        config=self.config,
-                    )
-                    self._clients[place] = await self._stack.enter_async_context(opened)
-        return self._clients[place]
-
-    def _session(self, account: str) -> AioSession:
-        entry = self.entries.get(account)
-        name = account if entry and entry.role_arn else ""
-        if name not in self._sessions:
-            session = get_session()
-            if name and entry is not None:
-                # As botocore does it itself; set_credentials() would freeze them.
-                cast("Any", session)._credentials = self._assumed(entry)  # noqa: SLF001
-            self._sessions[name] = session
-        return self._sessions[name]
-
-    def _assumed(self, entry: Entry) -> AioDeferredRefreshableCredentials:
-        extra = {"RoleSessionName": session_name(entry.account)}
-        if entry.external_id:
-            extra["ExternalId"] = entry.external_id
-        fetcher = LazyAssumeRole(self._session(""), entry.role_arn, extra, self)
-        return AioDeferredRefreshableCredentials(
-            refresh_using=fetcher.fetch_credentials, method="assume-role"
-        )
+        """The shared client; opened when it is called. No account: our own credentials."""
+        return self.clients.lend(service, region, account)
 
     @asynccontextmanager
     async def calling(self, service: str, call: str) -> AsyncIterator[None]:
@@ -228,41 +212,6 @@ class Aws:
             code, mine = translate(error, f"{service}:{call}")
             self.metrics.client_errors.labels(service, code).inc()
             raise mine from error
-
-
-def session_name(entry: str) -> str:
-    """`RoleSessionName`, which STS takes only of such characters, and 64 of them at most."""
-    return re.sub(r"[^A-Za-z0-9_+=,.@-]", "-", f"kms-monitor-{entry}")[:64]
-
-
-class LazyAssumeRole:
-    """AssumeRole whose source credentials are looked for when they are needed, not at start."""
-
-    def __init__(self, session: AioSession, role_arn: str, extra: dict[str, str], aws: Aws) -> None:
-        self.session = session
-        self.role_arn = role_arn
-        self.extra = extra
-        self.aws = aws
-
-    def _create_client(self, service: str, **credentials: Any) -> Any:
-        # The role's Region does not matter, but a regional endpoint does not depend on us-east-1.
-        region = self.session.get_config_variable("region") or self.aws.home_region or "us-east-1"
-        return cast("Any", self.session).create_client(
-            service,
-            region_name=region,
-            endpoint_url=self.aws.endpoint_url,
-            config=self.aws.config,
-            **credentials,
-        )
-
-    async def fetch_credentials(self) -> dict[str, Any]:
-        source = await self.session.get_credentials()
-        if source is None:
-            raise NoCredentialsError
-        fetcher = AioAssumeRoleCredentialFetcher(
-            self._create_client, source, self.role_arn, extra_args=self.extra
-        )
-        return cast("dict[str, Any]", await fetcher.fetch_credentials())
 
 
 def error_code(error: Exception) -> str:

@@ -15,16 +15,17 @@ import typer
 from monitor.approving.command import approvals, approve
 from monitor.baseline_command import baseline
 from monitor.catalogue_command import generate_detectors, list_plugins
+from monitor.checking.command import check
 from monitor.contain_command import contain
 from monitor.demo.command import demo
 from monitor.dlq.command import dlq
 from monitor.errors import SettingsError
 from monitor.incidents_command import incidents
 from monitor.log_command import log
-from monitor.logs import printable
 from monitor.material.command import material
 from monitor.pattern_command import event_pattern
 from monitor.replay.command import replay
+from monitor.rights.command import iam
 from monitor.simulator.command import simulate
 
 if TYPE_CHECKING:
@@ -46,10 +47,14 @@ app.command()(simulate)
 app.command(epilog="Example: kms-monitor demo --stay")(demo)
 app.command(epilog="Example: kms-monitor replay s3://my-trail/AWSLogs --from 7d")(replay)
 app.add_typer(incidents, name="incidents")
+app.command(epilog="Example: kms-monitor check --config config/example.yaml --offline")(check)
 generate = typer.Typer(help="Write files that are made from the code.", no_args_is_help=True)
 generate.command(
     "event-pattern", epilog="Example: kms-monitor generate event-pattern --output rules/"
 )(event_pattern)
+generate.command(
+    "iam", epilog="Example: kms-monitor generate iam --kind trust --account 444455556666"
+)(iam)
 app.add_typer(generate, name="generate")
 app.add_typer(dlq, name="dlq")
 app.add_typer(material, name="material")
@@ -128,36 +133,6 @@ def fast_loop() -> "Callable[[], asyncio.AbstractEventLoop] | None":
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-@app.command(epilog="Example: kms-monitor check --config config/example.yaml")
-def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Check the settings: file, variables, every plugin and its options.
-
-    Says what every rule for response would do, and which can never decide anything. Exit code 1 if the settings are good but a plugin of others is broken.
-    """
-    from monitor.assembly import know  # noqa: PLC0415
-    from monitor.clock import SystemClock  # noqa: PLC0415
-    from monitor.kill_switch import KillSwitch  # noqa: PLC0415
-    from monitor.plugins import make_all  # noqa: PLC0415
-    from monitor.response_check import described, idle  # noqa: PLC0415
-
-    settings, loaded = read(config)
-    broken = list(loaded.broken)
-    make_all(loaded.detectors, know(settings), broken)
-    for problem in broken:
-        typer.echo(f"kms-monitor: {printable(str(problem))}", err=True)
-    places = ", ".join(f"{account} {region}" for account, region in sorted(settings.places))
-    typer.echo(f"{config}: the settings are good: mode {settings.mode.value}, guarding {places}")
-    for line in described(settings, loaded, SystemClock().now()):
-        typer.echo(printable(line))
-    switch = KillSwitch(on=settings.kill_switch, file=settings.kill_switch_file)
-    if (stopped := switch.may_write()) is not None:
-        typer.echo(f"nothing would be written: {printable(stopped)}")
-    for sentence in idle(settings, loaded):
-        typer.echo(f"kms-monitor: {printable(sentence)}", err=True)
-    if broken:
-        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: kms-monitor health --url http://127.0.0.1:8080/readyz")

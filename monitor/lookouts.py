@@ -6,12 +6,14 @@ waits or runs.
 """
 
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 from monitor.assembly import Parts, queues_of
 from monitor.aws import Aws
 from monitor.clock import Clock
 from monitor.key import KeyRef
+from monitor.knowledge import Watched
 from monitor.ledger import Store
 from monitor.loops import canary, sweep
 from monitor.loops.canary import Canary
@@ -23,6 +25,7 @@ from monitor.loops.own_road import OwnRoad
 from monitor.loops.sight_watch import SightWatch
 from monitor.loops.silence import Silence
 from monitor.loops.sweep import Sweep
+from monitor.loops.turns import Turns
 from monitor.metrics import Metrics
 from monitor.policy import may_be_meant
 from monitor.responders.restore_sight import RestoreSight
@@ -35,7 +38,7 @@ Tasks = Iterator[tuple[str, Coroutine[Any, Any, Any]]]
 
 
 class Lookouts:
-    """All of them. The app runs `sweeping` before the queues and `looking_out` beside them."""
+    """All of them. Sweeps run before the queues, `looking_out` beside them."""
 
     def __init__(
         self,
@@ -54,23 +57,21 @@ class Lookouts:
             for name in ("sweep", "canary", "silence", "inventory", "incidents", "sight", "budgets")
         }
         pace = settings.sweep
-        self.sweeps = [
-            Sweep(
-                place,
-                aws,
-                store,
-                clock,
-                metrics,
-                knowledge=parts.knowledge,
-                tell=self.roads["sweep"].take,
-                pace=sweep.Pace(
-                    pace.every_minutes * 60, pace.grace_minutes * 60, pace.calls_per_second
-                ),
-                judges_changes=CHANGES in parts.pipeline.detection.names,
-                may_be_meant=self.may_be_meant,
-            )
-            for place in sorted(settings.places)
-        ]
+        self.make_sweep = partial(
+            Sweep,
+            aws=aws,
+            store=store,
+            clock=clock,
+            metrics=metrics,
+            knowledge=parts.knowledge,
+            tell=self.roads["sweep"].take,
+            pace=sweep.Pace(
+                pace.every_minutes * 60, pace.grace_minutes * 60, pace.calls_per_second
+            ),
+            may_be_meant=self.may_be_meant,
+            turns=Turns(),
+        )
+        self.sweeps: dict[tuple[str, str], Sweep] = {}
         self.canaries = [
             Canary(
                 key,
@@ -137,11 +138,18 @@ class Lookouts:
         for key in settings.canary.refs:
             metrics.last_canary.labels(key.account, key.region)
 
-    def sweeping(self) -> Tasks:
-        for one in self.sweeps:
-            place = f"{one.account} {one.region}"
-            yield f"look at the keys of {place}", one.run()
-            yield f"learn all about the keys of {place}", one.drift.run()
+    def sweep_of(self, place: tuple[str, str]) -> Sweep:
+        """The sweep of a guarded place, made when it is first asked for."""
+        if place not in self.sweeps:
+            judges = CHANGES in self.parts.pipeline.detection.names
+            self.sweeps[place] = self.make_sweep(place, judges_changes=judges)
+        return self.sweeps[place]
+
+    def follow(self, places: frozenset[tuple[str, str]], ours: Watched) -> None:
+        """From now on these places are guarded, and these resources are ours as well."""
+        self.sweeps = {place: one for place, one in self.sweeps.items() if place in places}
+        self.silence.follow(places)
+        self.inventory.follow(places, ours)
 
     def may_be_meant(self, key: KeyRef, at: float, before: float) -> bool:
         """Whether a change to the key, in so many seconds before a moment, may be one of a window."""
@@ -152,7 +160,7 @@ class Lookouts:
 
     def judge_again(self) -> None:
         """Everything that is still wrong is to be judged once more, by the detectors that there are."""
-        for one in self.sweeps:
+        for one in self.sweeps.values():
             one.drift.judge = CHANGES in self.parts.pipeline.detection.names
             one.judge_again()
 
@@ -173,9 +181,7 @@ class Lookouts:
             yield "look at what we see by", self.sight.run()
 
     def problems(self) -> Iterator[tuple[str, Callable[[], str | None]]]:
-        """For `/readyz`."""
-        for one in self.sweeps:
-            yield f"keys of {one.account} {one.region}", one.problem
+        """For `/readyz`; those of the sweeps come and go with the accounts."""
         for bird in self.canaries:
             yield f"canary {bird.key}", bird.problem
 

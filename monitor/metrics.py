@@ -15,24 +15,22 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from monitor.account_metrics import AccountMetrics
 from monitor.approval import State
 from monitor.decision import Budget, Outcome, Reason
 from monitor.delivery import Disposition
 from monitor.finding import Severity
+from monitor.found_metrics import AGE_BUCKETS, WORK_BUCKETS, FoundMetrics
 from monitor.incident_metrics import IncidentMetrics
 from monitor.key import KeyState
 from monitor.log_metrics import LogMetrics
 from monitor.material_metrics import MaterialMetrics
 from monitor.settings_metrics import SettingsMetrics
-from monitor.sight_found import SightFound
 
 OTHER: Final = "other"
-AGE_BUCKETS: Final = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
-"""Seconds. CloudTrail reaches EventBridge after seconds to minutes (aws-facts 4.7)."""
-WORK_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-class Metrics:
+class Metrics(FoundMetrics):
     """The metrics, on a registry of their own so that two daemons can live in one process."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -241,6 +239,7 @@ class Metrics:
         self.action_log = LogMetrics(self.registry, p)
         self.material = MaterialMetrics(self.registry, p)
         self.settings = SettingsMetrics(self.registry, p)
+        self.accounts = AccountMetrics(self.registry, p)
         self.approvals = Gauge(
             p + "approvals",
             "Approvals that the store has, by state.",
@@ -257,56 +256,6 @@ class Metrics:
             self.approvals.labels(one.value)
         for budget in Budget:
             self.budget_refusals.labels(budget.value)
-
-    def declare_own_finds(self, p: str) -> None:
-        """What the daemon finds by itself."""
-        r = self.registry
-        self.keys = Gauge(
-            p + "keys",
-            "Customer managed keys by their state at the last look at all of them.",
-            ["account", "region", "state"],
-            registry=r,
-        )
-        self.last_sweep = Gauge(
-            p + "last_sweep_timestamp_seconds",
-            "When all keys of this account and Region were last looked at.",
-            ["account", "region"],
-            registry=r,
-        )
-        self.sweep_seconds = Histogram(
-            p + "sweep_seconds",
-            "One look at all keys of an account and Region.",
-            ["account", "region"],
-            buckets=WORK_BUCKETS,
-            registry=r,
-        )
-        self.missed_by_stream = Counter(
-            p + "missed_by_stream",
-            "Keys that the sweep found worse than they should be, though no message told of it.",
-            ["account", "region"],
-            registry=r,
-        )
-        self.sight = Gauge(
-            p + "sight_resources",
-            "Trails, rules, queues and topics, by how the last look found them: as they should be, "
-            "worse, never yet in order, or not readable. Only with the responder restore_sight.",
-            ["found"],
-            registry=r,
-        )
-        for found in SightFound:
-            self.sight.labels(found.value)
-        self.last_canary = Gauge(
-            p + "last_canary_timestamp_seconds",
-            "When the last canary of this account and Region came back.",
-            ["account", "region"],
-            registry=r,
-        )
-        self.canary_seconds = Histogram(
-            p + "canary_seconds",
-            "A canary's call -> its event received: the delay of the whole way.",
-            buckets=AGE_BUCKETS,
-            registry=r,
-        )
 
     def born(
         self,
@@ -347,3 +296,12 @@ class Metrics:
             self.missed_by_stream.labels(account, region)
             for state in KeyState:
                 self.keys.labels(account, region, state.value)
+
+    def gone(self, places: list[tuple[str, str]]) -> None:
+        """Remove the children of places that are guarded no more: their times would look late."""
+        swept = (self.keys_known, self.last_sweep, self.sweep_seconds, self.missed_by_stream)
+        for place in places:
+            for one in (*swept, self.last_event, self.last_canary):
+                one.remove(*place)
+            for state in KeyState:
+                self.keys.remove(*place, state.value)

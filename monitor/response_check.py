@@ -127,7 +127,9 @@ def never_found(rule: ResponseRule, loaded: plugins.Loaded) -> str:
 
 
 def nowhere(one: ResponseRule | Maintenance, settings: Settings) -> str:
-    """Why no guarded key or resource is what it is about."""
+    """Why no guarded key or resource is what it is about. Of accounts to come nobody can say."""
+    if settings.organizations:
+        return ""
     regions = one.regions if isinstance(one, ResponseRule) else []
     about_keys = isinstance(one, Maintenance) or one.asks_for_a_key
     if one.accounts and settings.our_accounts.isdisjoint(one.accounts):

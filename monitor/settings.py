@@ -15,45 +15,21 @@ from monitor.knowledge import Watched
 from monitor.logs import Format
 from monitor.policy import Mode
 from monitor.setting_types import AccountId, Model
+from monitor.settings_accounts import Account, ExternalId, Organization, Region, RoleArn
 from monitor.settings_limits import LimitSettings
 from monitor.settings_material import MaterialSettings
 from monitor.settings_response import ResponseSettings
 from monitor.settings_sight import CanarySettings, SweepSettings, WatchedSettings
 
-REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
 QUEUE_URL = re.compile(
     r"https?://[^/\s]+/(?:[^/\s]+/)*\d{12}/(?P<name>[A-Za-z0-9_-]{1,80}(?:\.fifo)?)"
 )
 TOPIC_ARN = (
     r"^arn:aws[a-z-]{0,20}:sns:[a-z]{2}[a-z0-9-]{2,30}:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$"
 )
-ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]+$"
 
 
-Region = Annotated[str, Field(pattern=REGION)]
 TopicArn = Annotated[str, Field(pattern=TOPIC_ARN)]
-
-
-class Account(Model):
-    """An account whose keys are guarded. Nothing is ever written in any other."""
-
-    id: AccountId
-    regions: list[Region] = Field(min_length=1, description="The Regions whose keys are guarded.")
-    role_arn: str | None = Field(
-        None,
-        max_length=640,
-        pattern=ROLE_ARN,
-        description="The role to assume; none for the daemon's own account.",
-    )
-    external_id: str | None = Field(None, min_length=2, max_length=1224)
-
-    @model_validator(mode="after")
-    def role_is_in_the_account(self) -> "Account":
-        if self.role_arn is not None and self.role_arn.split(":")[4] != self.id:
-            raise ValueError("role_arn must name a role of this very account")
-        if self.external_id is not None and self.role_arn is None:
-            raise ValueError("external_id is used only together with role_arn")
-        return self
 
 
 class QueueSettings(Model):
@@ -67,13 +43,10 @@ class QueueSettings(Model):
         description="bulk: nothing in it is about a key right now, such as notices of log files. "
         "A notice of a log file in an urgent queue counts as bulk by itself.",
     )
-    role_arn: str | None = Field(
-        default=None,
-        max_length=640,
-        pattern=ROLE_ARN,
-        description="The role to assume for a queue of another account.",
+    role_arn: RoleArn | None = Field(
+        default=None, description="The role to assume for a queue of another account."
     )
-    external_id: str | None = Field(default=None, min_length=2, max_length=1224)
+    external_id: ExternalId | None = None
     senders: list[str] = Field(
         default=[],
         description="Patterns of the SenderIds whose messages are believed; none: of everybody "
@@ -181,7 +154,14 @@ class Settings(ResponseSettings):
         pattern=r"^[A-Za-z0-9_.-]{1,40}$",
         description="A name for this installation, shown in every notification.",
     )
-    accounts: list[Account] = Field(min_length=1)
+    accounts: list[Account] = Field(
+        default_factory=list, description="Guarded accounts by their ids."
+    )
+    organizations: list[Organization] = Field(
+        default_factory=list,
+        description="Guarded accounts by where they are in an organization. One that `accounts` "
+        "names, too, is guarded as that says.",
+    )
     queues: list[QueueSettings] = Field(min_length=1)
     detectors: Detectors = Field(
         {},
@@ -246,6 +226,8 @@ class Settings(ResponseSettings):
 
     @model_validator(mode="after")
     def names_differ(self) -> "Settings":
+        if not self.accounts and not self.organizations:
+            raise ValueError("accounts: at least one account, or one of `organizations`, is needed")
         ids = [account.id for account in self.accounts]
         if len(set(ids)) < len(ids):
             raise ValueError("accounts: each id may stand there once")
@@ -263,7 +245,8 @@ class Settings(ResponseSettings):
     @model_validator(mode="after")
     def canaries_are_guarded(self) -> "Settings":
         for key in self.canary.refs:
-            if (key.account, key.region) not in self.places:
+            by_path = any(key.region in one.regions for one in self.organizations)
+            if not by_path and (key.account, key.region) not in self.places:
                 raise ValueError(f"canary.keys: {key} is in no account and Region of `accounts`")
         return self
 
@@ -284,5 +267,5 @@ class Settings(ResponseSettings):
 
     @property
     def places(self) -> frozenset[tuple[str, str]]:
-        """The allowed pairs of account and Region."""
+        """The allowed pairs of account and Region, without those of `organizations`."""
         return frozenset((one.id, region) for one in self.accounts for region in one.regions)

@@ -252,10 +252,11 @@ def run(settings: "Settings", work: "Callable[[SqliteStore], Awaitable[T]]") -> 
 
 
 def read(config: Path) -> "Settings":
+    from monitor.guarded import known_now  # noqa: PLC0415
     from monitor.settings_file import read_settings  # noqa: PLC0415
 
     try:
-        return read_settings(config, os.environ)
+        return known_now(read_settings(config, os.environ))
     except SettingsError as error:
         fail(*error.faults)
 

@@ -152,10 +152,11 @@ def run(work: "Callable[[Stopping], Awaitable[T]]") -> T:
 
 def read(config: Path) -> "tuple[Settings, Loaded]":
     from monitor.assembly import load  # noqa: PLC0415
+    from monitor.guarded import known_now  # noqa: PLC0415
     from monitor.settings_file import read_settings  # noqa: PLC0415
 
     try:
-        settings = read_settings(config, os.environ)
+        settings = known_now(read_settings(config, os.environ))
         return settings, load(settings, config)
     except SettingsError as error:
         fail(*error.faults)

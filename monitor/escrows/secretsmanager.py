@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field, model_validator
 
-from monitor.aws import Entry
+from monitor.entry import Entry
 from monitor.errors import Denied, NotWorthRetrying
 from monitor.escrow import EncodingOption, Names, Secret, Wanted, decode, filled
 from monitor.plugins import Services

@@ -61,6 +61,12 @@ class Inventory:
         self.reported: set[str] = set()
         self.log = structlog.get_logger("inventory")
 
+    def follow(self, places: Iterable[Place], ours: Watched) -> None:
+        """From now on these places are guarded; what was ours stays so."""
+        self.places = sorted(places)
+        self.said = self.said.joined(ours)
+        self.knowledge.watched = self.said.joined(self.found)
+
     async def run(self) -> None:
         """Look, and look again every hour; for ever."""
         while True:
@@ -69,21 +75,21 @@ class Inventory:
 
     async def look(self) -> None:
         """Find out all there is, let the detectors know, and tell what is wrong with it."""
-        finds = Finds()
+        finds, places = Finds(), self.places
         look = Look(self.aws, self.step, finds)
-        await identities(look, self.places)
+        await identities(look, places)
         await queues(look, self.queues)
         await topics(look, [*self.topics, *self.told_by], self.queues)
-        logged = await trails(look, self.places)
-        led = await roads(look, self.places, self.queues, self.topics)
+        logged = await trails(look, places)
+        led = await roads(look, places, self.queues, self.topics)
         await self.resolve(finds)
         self.found = self.found.joined(finds.watched())
         self.knowledge.watched = self.said.joined(self.found)
         self.looked.set()
-        for place in self.places:
+        for place in places:
             self.judge_place(place, logged[place], led[place])
         for key, what in self.knowledge.watched.keys.items():
-            if (key.account, key.region) in self.places:
+            if (key.account, key.region) in places:
                 self.say_key(key, what)
 
     @asynccontextmanager

@@ -13,6 +13,7 @@ import msgspec
 from monitor.aws import Aws
 from monitor.key import KeyRef
 from monitor.knowledge import Watched
+from monitor.loops.turns import Turns
 
 Place = tuple[str, str]
 """Account and Region."""
@@ -79,16 +80,21 @@ class Look(msgspec.Struct, frozen=True):
 
 async def identities(look: Look, places: Sequence[Place]) -> None:
     """Who we are in every account, and the policies that we have our rights from."""
-    for account, region in dict(places).items():
-        async with look.step(f"who we are in {account}"):
-            arn = await look.aws.identity(account, region)
-            client = await look.aws.client("iam", region, account)
-            resource = arn.split(":", 5)[5].split("/")
-            if resource[0] == "assumed-role":
-                await role(look, client, arn, resource[1])
-            elif resource[0] == "user":
-                look.finds.add("roles", arn)
-                await policies(look, client, user=resource[-1])
+    await Turns().each(dict(places).items(), lambda place: identity(look, place))
+
+
+async def identity(look: Look, place: Place) -> None:
+    """Who we are in one account."""
+    account, region = place
+    async with look.step(f"who we are in {account}"):
+        arn = await look.aws.identity(account, region)
+        client = await look.aws.client("iam", region, account)
+        resource = arn.split(":", 5)[5].split("/")
+        if resource[0] == "assumed-role":
+            await role(look, client, arn, resource[1])
+        elif resource[0] == "user":
+            look.finds.add("roles", arn)
+            await policies(look, client, user=resource[-1])
 
 
 async def role(look: Look, client: Any, session: str, name: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from monitor.arns import bucket_arn
 from monitor.key import partition_of
 from monitor.loops.looking import Look, OurQueue, Place, Step
+from monitor.loops.turns import Turns
 from monitor.sight.event_pattern import InvalidPatternError, parse
 from monitor.sight.rules import KMS, lost
 from monitor.sight.trails import sight
@@ -25,27 +26,28 @@ One that shows some of what matters and not the rest is for the detectors of the
 
 async def trails(look: Look, places: Sequence[Place]) -> dict[Place, bool | None]:
     """Whether some trail logs the KMS calls of each place; None where it cannot be told."""
-    answers: dict[Place, bool | None] = {}
-    unread: list[Place] = []
-    for place in places:
-        account, region = place
-        known: list[bool | None] = []
-        async with look.step(f"the trails of {account} {region}") as listed:
-            client = await look.aws.cloudtrail(account, region)
-            async with look.aws.calling("cloudtrail", "DescribeTrails"):
-                found = (await client.describe_trails())["trailList"]
-            for trail in found:
-                note_trail(look, account, trail)
-                known.append(await logs(look, client, trail["TrailARN"]))
-        answers[place] = verdict(known, listed)
-        if listed.failed:
-            unread.append(place)
+    found = await Turns().each(places, lambda place: trails_of(look, place))
+    answers = dict(zip(places, found, strict=True))
     if look.finds.arns["trails"]:
         # Else a trail there would count as somebody else's, only because others are known.
-        for account, region in unread:
+        for account, region in [place for place, (_, read) in answers.items() if not read]:
             whole = f"arn:{partition_of(region)}:cloudtrail:{region}:{account}:trail/*"
             look.finds.add("trails", whole)
-    return answers
+    return {place: answer for place, (answer, _) in answers.items()}
+
+
+async def trails_of(look: Look, place: Place) -> tuple[bool | None, bool]:
+    """The same for one place; and whether its trails could be listed."""
+    account, region = place
+    known: list[bool | None] = []
+    async with look.step(f"the trails of {account} {region}") as listed:
+        client = await look.aws.cloudtrail(account, region)
+        async with look.aws.calling("cloudtrail", "DescribeTrails"):
+            found = (await client.describe_trails())["trailList"]
+        for trail in found:
+            note_trail(look, account, trail)
+            known.append(await logs(look, client, trail["TrailARN"]))
+    return verdict(known, listed), not listed.failed
 
 
 def note_trail(look: Look, account: str, trail: Any) -> None:
@@ -96,14 +98,16 @@ async def roads(
                     look.finds.add("buses", bus["Arn"])
                     hubs.add(bus["Arn"])
         all_hubs = all_hubs and not asked.failed
-    answers: dict[Place, bool | None] = {}
-    for account, region in places:
+
+    async def road(place: Place) -> bool | None:
+        account, region = place
         sent = None
         async with look.step(f"the rules of {account} {region}"):
             client = await look.aws.client("events", region, account)
-            here = [(account, region)]
-            sent = await sends(look, client, "default", [*targets, *sorted(hubs)], here)
-        answers[account, region] = sent if all_hubs else sent or None
+            sent = await sends(look, client, "default", [*targets, *sorted(hubs)], [place])
+        return sent if all_hubs else sent or None
+
+    answers = dict(zip(places, await Turns().each(places, road), strict=True))
     if any(queue.bulk for queue in queues):
         # What comes in log files needs no rule.
         answers = {place: sent or None for place, sent in answers.items()}

@@ -40,6 +40,11 @@ class Silence:
         if event.event_source != OWN and place in self.last:
             self.last[place] = max(self.last[place], delivery.received_at)
 
+    def follow(self, places: Iterable[tuple[str, str]]) -> None:
+        """From now on only these places count; of new ones something is to come from now on."""
+        now = self.clock.now()
+        self.last = {place: self.last.get(place, now) for place in places}
+
     async def run(self) -> None:
         while True:
             self.check()

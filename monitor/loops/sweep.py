@@ -26,6 +26,7 @@ from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store, StoreError
 from monitor.loops.drift import Drift
+from monitor.loops.turns import Turns
 from monitor.metrics import Metrics
 from monitor.own_event import own_event
 from monitor.register import STATE
@@ -79,6 +80,7 @@ class Sweep:
         pace: Pace | None = None,
         judges_changes: bool = False,
         may_be_meant: Callable[[KeyRef, float, float], bool] = lambda *_: False,
+        turns: Turns | None = None,
     ) -> None:
         """`judges_changes`: whether accepted changes reach the baselines; see `Drift`.
 
@@ -94,6 +96,7 @@ class Sweep:
         self.tell = tell
         self.pace = pace or Pace()
         self.may_be_meant = may_be_meant
+        self.turns = turns or Turns()
         self.keys = LiveKeys(aws, clock)
         self.baselines = Baselines(store, self.knowledge)
         self.drift = Drift(
@@ -129,8 +132,9 @@ class Sweep:
         while True:
             began = self.clock.monotonic()
             try:
-                with self.metrics.sweep_seconds.labels(*self.place).time():
-                    count = await self.look()
+                async with self.turns.turn():
+                    with self.metrics.sweep_seconds.labels(*self.place).time():
+                        count = await self.look()
             except (MonitorError, StoreError) as error:
                 if str(error) != self.trouble:
                     self.log.error("keys cannot be read", problem=str(error))

@@ -19,9 +19,10 @@ from msgspec.structs import replace
 from monitor import plugins
 from monitor.approval import NeverApprove
 from monitor.assembly import know, load
-from monitor.aws import Aws, Entry
+from monitor.aws import Aws
 from monitor.detection import Detection
 from monitor.errors import MonitorError, SettingsError
+from monitor.guarded import entry_of, with_members
 from monitor.judgement import rules_by_name
 from monitor.key_patterns import may_be_alias
 from monitor.knowledge import Knowledge
@@ -45,7 +46,8 @@ from monitor.replay.sources import (
 from monitor.replay.sources import History as HistorySource
 from monitor.replay.times import parse_span
 from monitor.response_rules import ResponseRule
-from monitor.settings import Account, Settings
+from monitor.settings import Settings
+from monitor.settings_accounts import Account
 from monitor.settings_file import read_settings
 from monitor.tiers import Tier
 
@@ -91,7 +93,10 @@ class Voice(msgspec.Struct, frozen=True):
 async def perform(request: Request, voice: Voice) -> Result:
     """Do it all. Raises `SettingsError`, and OSError where the journal cannot be written."""
     sources = [parse_source(text) for text in request.sources]
-    guard = make_guard(request, voice.complain)
+    settings = None
+    if request.config is not None:
+        settings = await with_members(read_settings(request.config, os.environ))
+    guard = make_guard(request, settings, voice.complain)
     if guard.settings is None:
         voice.note(
             "no --config: built-in detectors with their defaults, every account and Region that"
@@ -146,9 +151,11 @@ async def perform(request: Request, voice: Voice) -> Result:
     return Result(gathered, judged, seconds, guard.rules.mode)
 
 
-def make_guard(request: Request, complain: Callable[[str], None]) -> Guard:
+def make_guard(
+    request: Request, settings: Settings | None, complain: Callable[[str], None]
+) -> Guard:
     """Detectors and rules: the daemon's, or every built-in detector with its defaults."""
-    if request.config is None:
+    if request.config is None or settings is None:
         knowledge = Knowledge()
         names = [*plugins.chosen({}, defaults=not request.detectors), *sorted(request.detectors)]
         kinds = [plugins.load("detectors", name) for name in names]
@@ -156,7 +163,6 @@ def make_guard(request: Request, complain: Callable[[str], None]) -> Guard:
         # Places are filled in when they are known; who repairs and tells is never called.
         rules = Rules(Mode.ENFORCE, frozenset(), repairers=("restore_key",), tellers=("people",))
         return Guard(detection, rules, None)
-    settings = read_settings(request.config, os.environ)
     knowledge = know(settings)
     loaded = load(settings, request.config)
     broken = list(loaded.broken)
@@ -196,7 +202,7 @@ def make_aws(settings: Settings | None, request: Request) -> Aws:
     accounts = settings.accounts if settings else []
     return Aws(
         Metrics(),
-        entries=[Entry(one.id, one.role_arn or "", one.external_id or "") for one in accounts],
+        entries=map(entry_of, accounts),
         home_region=request.region,
     )
 

@@ -1,11 +1,12 @@
 """What happens to one AWS call: who calls, may they, who answers, what is recorded."""
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from monitor.simulator import borrowed, deny, records, wire
+from monitor.simulator import borrowed, deny, records, simulation, wire
 from monitor.simulator.borrowed import Borrowed, Question
 from monitor.simulator.cloudtrail import CloudTrail
 from monitor.simulator.deny import DenyRule
@@ -52,7 +53,7 @@ _DATA_OPERATIONS = {
 """Data events: CloudTrail does not log them by default, and nobody selects them here."""
 
 _READING = ("Get", "List", "Describe", "Head", "Query", "Scan", "BatchGet")
-_GLOBAL = frozenset({"iam", "s3", "sts"})
+_GLOBAL = frozenset({"iam", "organizations", "s3", "sts"})
 """Services that answer in Regions that the simulator has not opened."""
 
 
@@ -88,6 +89,8 @@ class Endpoint:
         now: Callable[[], float],
     ) -> None:
         self.deny: tuple[DenyRule, ...] = ()
+        self.hang: tuple[DenyRule, ...] = ()
+        """Calls that are never answered."""
         self._kms = kms
         self._own: dict[str, OwnService] = {**own, "kms": kms}
         self._lent = lent
@@ -111,6 +114,7 @@ class Endpoint:
                 source_ip=request.source_ip,
                 user_agent=request.headers.get("user-agent", ""),
             )
+            await self._hang_up(request, scope, caller)
             if scope.service in self._own:
                 return self._answer_own(request, scope, caller, request_id)
             if scope.service in borrowed.SERVICES:
@@ -128,6 +132,12 @@ class Endpoint:
                 "InternalFailure", f"The simulator failed: {error!r}"[:1000], status=500
             )
         return wire.refused(refusal, protocol=protocol, request_id=request_id)
+
+    async def _hang_up(self, request: Incoming, scope: Scope, caller: Caller) -> None:
+        """Wait until the client gives up, where a rule says so; by service, as nothing is read yet."""
+        if any(rule.denies(caller, scope.service, rule.action) for rule in self.hang):
+            log.info("a call from %s is left without an answer", request.peer)
+            await asyncio.Event().wait()
 
     def _answer_own(
         self, request: Incoming, scope: Scope, caller: Caller, request_id: str
@@ -170,6 +180,12 @@ class Endpoint:
             if _is_management(question):
                 self._recorder.take(call, refusal, watched)
             raise
+        if (question.service, question.operation) == ("iam", "SimulatePrincipalPolicy"):
+            body = simulation.simulate(question.parameters, self.deny, account=caller.account)
+            self._recorder.take(call, Reply(body=body, read_only=True), watched)
+            return wire.answer(
+                body, operation=question.operation, protocol="query", request_id=request_id
+            )
         try:
             answer = await self._moves.answer(question, caller, scope, request_id)
             if answer is None:

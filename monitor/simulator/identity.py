@@ -42,6 +42,8 @@ class Identities:
         self.accounts = tuple(accounts)
         self.external_id = ""
         """If set, AssumeRole into another account must bring this ExternalId."""
+        self.untrusting: frozenset[str] = frozenset()
+        """Accounts whose roles nobody may assume."""
         self._now = now
         self._rng = rng
         self._sessions: dict[str, Session] = {}
@@ -73,6 +75,12 @@ class Identities:
             source_ip=source_ip,
             user_agent=user_agent,
         )
+
+    def expire_sessions(self) -> None:
+        """Let every session that was handed out so far end now."""
+        now = self._now()
+        for key_id, session in self._sessions.items():
+            self._sessions[key_id] = msgspec.structs.replace(session, expires_at=now)
 
     def issued_at(self, caller: Caller) -> float:
         """When the caller's session was handed out; 0 for an access key, which has no such moment."""
@@ -109,9 +117,8 @@ class Identities:
             )
         account = found[2]
         stranger = account != caller.account
-        if account not in self.accounts or (
-            stranger and self.external_id and external_id != self.external_id
-        ):
+        refused = account not in self.accounts or account in self.untrusting
+        if refused or (stranger and self.external_id and external_id != self.external_id):
             raise Refusal(
                 "AccessDenied",
                 f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: "

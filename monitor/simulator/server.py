@@ -30,6 +30,7 @@ from monitor.simulator.hop import Hop, Road
 from monitor.simulator.identity import Identities
 from monitor.simulator.kms import Kms
 from monitor.simulator.moves import Moves
+from monitor.simulator.organizations import Organizations
 from monitor.simulator.recorder import Recorder
 from monitor.simulator.sts import Sts
 from monitor.simulator.wire import Incoming
@@ -65,6 +66,10 @@ class Knobs(msgspec.Struct, kw_only=True):
     """Whether SQS moves dead messages itself (StartMessageMoveTask); not every AWS does."""
     external_id: str = ""
     """ExternalId that AssumeRole into another account must bring; empty for none."""
+    untrusting: tuple[str, ...] = ()
+    """Accounts whose roles nobody may assume."""
+    hang: tuple[str, ...] = ()
+    """Rules `WHO:SERVICE:*`: such calls are never answered."""
 
 
 class Simulator:
@@ -94,6 +99,7 @@ class Simulator:
         self.identities = Identities(self.accounts, now=now, rng=self._dice("identities"))
         self.cloudtrail = CloudTrail(now=now)
         self.bridge = EventBridge(now=now)
+        self.organizations = Organizations(self.accounts)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -155,6 +161,7 @@ class Simulator:
                 "cloudtrail": self.cloudtrail,
                 "events": self.bridge,
                 "sts": Sts(self.identities),
+                "organizations": self.organizations,
             },
             lent=self._lent,
             moves=self._moves,
@@ -241,6 +248,8 @@ class Simulator:
     def _apply_knobs(self) -> None:
         knobs = self.knobs
         self._endpoint.deny = tuple(DenyRule.parse(text) for text in knobs.deny)
+        self._endpoint.hang = tuple(DenyRule.parse(text) for text in knobs.hang)
+        self.identities.untrusting = frozenset(knobs.untrusting)
         self._hop.road = Road(
             delay=knobs.delay, duplicates=knobs.duplicates, disorder=knobs.disorder
         )

@@ -161,7 +161,12 @@ def _text(status: int, text: str, request_id: str) -> Outgoing:
 
 
 def _xml(members: Mapping[str, Any]) -> str:
-    return "".join(
-        f"<{name}>{_xml(value) if isinstance(value, Mapping) else html.escape(str(value), quote=False)}</{name}>"
-        for name, value in members.items()
-    )
+    return "".join(f"<{name}>{_value(value)}</{name}>" for name, value in members.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return _xml(value)
+    if isinstance(value, list):
+        return "".join(f"<member>{_value(one)}</member>" for one in value)
+    return html.escape(str(value), quote=False)

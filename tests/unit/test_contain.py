@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from monitor.aws import Aws, Entry
+from monitor.aws import Aws
 from monitor.contained import contained_in, release
 from monitor.decision import Action, Decision, Outcome, Reason, Verdict
+from monitor.entry import Entry
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.finding import Actor, Kind, Severity
 from monitor.ledger import StoreError

@@ -161,7 +161,9 @@ def test_check_says_what_each_rule_would_do(tmp_path: Path) -> None:
         f"maintenance:\n  - {{name: sunday, {WINDOW}}}\n"
         "kill_switch: true\n",
     )
-    result = CliRunner().invoke(app, ["check", "--config", str(tmp_path / "settings.yaml")])
+    result = CliRunner().invoke(
+        app, ["check", "--offline", "--config", str(tmp_path / "settings.yaml")]
+    )
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[1:6] == [
@@ -179,7 +181,9 @@ def test_check_says_what_each_rule_would_do(tmp_path: Path) -> None:
 
 def test_without_rules_check_says_nothing_of_them(tmp_path: Path) -> None:
     read(tmp_path, "")
-    result = CliRunner().invoke(app, ["check", "--config", str(tmp_path / "settings.yaml")])
+    result = CliRunner().invoke(
+        app, ["check", "--offline", "--config", str(tmp_path / "settings.yaml")]
+    )
     assert len(result.stdout.splitlines()) == 1
 
 

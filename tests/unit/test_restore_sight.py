@@ -10,12 +10,12 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from monitor.judgement import sight_repairers
 from monitor.baseline import Origin
 from monitor.decision import Action, Outcome, Verdict
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.event import Event
 from monitor.finding import Finding
+from monitor.judgement import sight_repairers
 from monitor.knowledge import Knowledge, Watched
 from monitor.ledger import SightBaseline, StoreError, sight_lease
 from monitor.loops.sight_watch import SightWatch
