@@ -421,6 +421,8 @@ def test_every_deed_is_one_of_the_closed_list() -> None:
         deeds.approval_revoked(""),
         deeds.baseline_accepted(KEY, ""),
         deeds.incident_closed("", KEY, ""),
+        deeds.incident_resumed("", KEY, ""),
+        deeds.containment_released("", []),
         deeds.action(Action("one", Outcome.WOULD), decision(), repairs=True) or {},
         deeds.action(
             Action("one", Outcome.DONE), decision(verdict=Verdict.ACCEPT), repairs=True
