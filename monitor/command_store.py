@@ -23,24 +23,26 @@ T = TypeVar("T")
 
 def with_store(config: Path, work: "Callable[[SqliteStore], Awaitable[T]]") -> T:
     """Do the work with the store that the settings name. Ends the program where it cannot be used."""
-    # Here and not above, so that --help and the other commands start fast.
-    from monitor.clock import SystemClock  # noqa: PLC0415
     from monitor.ledger import StoreError  # noqa: PLC0415
-    from monitor.stores.sqlite import SqliteStore  # noqa: PLC0415
 
     path = store_of(config)
-
-    async def use() -> T:
-        store = await SqliteStore.open(path, SystemClock())
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
     try:
-        return asyncio.run(use())
+        return asyncio.run(use(path, work))
     except StoreError as error:
         fail(str(error), 1)
+
+
+async def use(path: Path, work: "Callable[[SqliteStore], Awaitable[T]]") -> T:
+    """Do the work with the store of that file. Raises `StoreError`."""
+    # Here and not above, so that --help and the other commands start fast.
+    from monitor.clock import SystemClock  # noqa: PLC0415
+    from monitor.stores.sqlite import SqliteStore  # noqa: PLC0415
+
+    store = await SqliteStore.open(path, SystemClock())
+    try:
+        return await work(store)
+    finally:
+        await store.close()
 
 
 def store_of(config: Path) -> Path:
@@ -63,6 +65,23 @@ async def write_down(store: "Store", what: "What") -> None:
     from monitor.chain import Chain, signed  # noqa: PLC0415
 
     await Chain(store).add(time.time(), signed(what, person()))
+
+
+def write_down_if_there(path: Path, whats: "list[What]") -> None:
+    """The same for what needs no store; where there is none, say that it is not logged."""
+    from monitor.ledger import StoreError  # noqa: PLC0415
+
+    async def work(store: "Store") -> None:
+        for what in whats:
+            await write_down(store, what)
+
+    problem = "the store is not here"
+    if path.exists():
+        try:
+            return asyncio.run(use(path, work))
+        except StoreError as error:
+            problem = str(error)
+    return typer.echo(f"kms-monitor: not in the action log: {printable(problem)}", err=True)
 
 
 def person() -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from monitor.command_store import write_down_if_there
 from monitor.errors import MonitorError, SettingsError
 from monitor.logs import printable
 
@@ -61,6 +62,11 @@ def release(
         fail(["name the users and roles to release, or say --all"], 2)
     settings = read(config)
     found, faults = asyncio.run(let_go(settings, principals or []))
+    if found:
+        from monitor.deeds import containment_released  # noqa: PLC0415
+
+        told = [containment_released(one.arn, one.policies) for one in found]
+        write_down_if_there(settings.store.path, told)
     show(found, as_json=as_json, otherwise="" if faults else "nobody is contained", word="released")
     if faults:
         fail(faults, 1)

@@ -12,6 +12,7 @@ made valid Unicode, and are still untrusted. No secret gets in: options of plugi
 keys are never looked at.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Final
 
@@ -47,6 +48,8 @@ class Deed(StrEnum):
     APPROVAL_REVOKED = "approval_revoked"
     BASELINE_ACCEPTED = "baseline_accepted"
     """A person said that a key is right as it is."""
+    CONTAINMENT_RELEASED = "containment_released"
+    """A person let go of whom we had kept from going on."""
     INCIDENT_CLOSED = "incident_closed"
     """By hand."""
     INCIDENT_RESUMED = "incident_resumed"
@@ -176,6 +179,15 @@ def incident_closed(incident_id: str, key: KeyRef, reason: str) -> What:
         "incident": plain(incident_id),
         "key": key.arn,
         "detail": plain(reason),
+    }
+
+
+def containment_released(principal: str, policies: Iterable[str]) -> What:
+    """`principal`: the user's or role's ARN; `policies`: the names of those that were taken away."""
+    return {
+        "deed": Deed.CONTAINMENT_RELEASED.value,
+        "principal": plain(principal),
+        "policies": [plain(one) for one in policies][:MOST],
     }
 
 

@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
-from monitor import logs, plugins
+from monitor import deeds, logs, plugins
 from monitor.assembly import Parts, detection_of, load
 from monitor.clock import Clock, iso
 from monitor.errors import SettingsError
@@ -186,6 +186,11 @@ class Reload:
             [one.name for one in running.response], [one.name for one in running.maintenance]
         )
         show_suppressions(running, self.clock, self.metrics)
+        parts.keeper.note(
+            deeds.settings_loaded(
+                mode=running.mode.value, places=sorted(running.places), responders=list(there)
+            )
+        )
         if other:
             self.judge_again()
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from monitor import deeds
+from monitor import command_store, deeds
 from monitor.action_log import LogEntry, faults, following
 from monitor.approval import Use
 from monitor.chain import Chain, signed
@@ -22,7 +22,7 @@ from monitor.log_keeper import ANNOUNCED, MOST_WAITING, LogKeeper
 from monitor.metrics import Metrics
 from monitor.stores.memory import MemoryStore
 from monitor.testing.fakes import HandClock
-from tests.samples import ARN, BOB, EPOCH, approval, decision, finding
+from tests.samples import ARN, BOB, EPOCH, KEY, approval, decision, finding
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False,
@@ -380,3 +380,60 @@ def test_any_text_of_others_can_be_written(text: str) -> None:
         entry = following(None, EPOCH, {"detail": deeds.plain(one)})
         assert len(entry.what["detail"]) <= deeds.LONGEST
         assert faults([msgspec.json.decode(msgspec.json.encode(entry), type=LogEntry)]) == []
+
+
+def test_what_people_did_says_to_what() -> None:
+    given = deeds.approval_given(approval(ticket="CHG-1", uses=2))
+    assert (given["deed"], given["approval"], given["key"]) == (
+        "approval_given",
+        approval().id,
+        ARN,
+    )
+    assert (given["call"], given["actor"], given["uses"]) == ("DisableKey", BOB.arn, 2)
+    assert deeds.approval_revoked("a1")["approval"] == "a1"
+    assert deeds.baseline_accepted(KEY, "policy")["detail"] == "policy"
+    closed = deeds.incident_closed("i1", KEY, "meant")
+    assert (closed["incident"], closed["key"], closed["detail"]) == ("i1", ARN, "meant")
+
+
+def test_a_start_and_a_reload_say_how_it_runs() -> None:
+    how: Any = {
+        "mode": "enforce",
+        "places": [("111122223333", f"eu-west-{number}") for number in range(deeds.MOST + 5)],
+        "responders": ["restore_key", "sns"],
+    }
+    began, anew = deeds.started(version="1.2", **how), deeds.settings_loaded(**how)
+    assert (began["deed"], began["version"], began["mode"]) == ("started", "1.2", "enforce")
+    assert began["places"][0] == "111122223333 eu-west-0"
+    assert len(began["places"]) == deeds.MOST
+    assert anew["deed"] == "settings_loaded"
+    assert "version" not in anew
+
+
+def test_every_deed_is_one_of_the_closed_list() -> None:
+    """It is a label of a metric."""
+    made = [
+        deeds.started(version="", mode="", places=[], responders=[]),
+        deeds.settings_loaded(mode="", places=[], responders=[]),
+        deeds.stopped(),
+        deeds.lost(1),
+        deeds.approval_given(approval()),
+        deeds.approval_revoked(""),
+        deeds.baseline_accepted(KEY, ""),
+        deeds.incident_closed("", KEY, ""),
+        deeds.incident_resumed("", KEY, ""),
+        deeds.containment_released("", []),
+        deeds.action(Action("one", Outcome.WOULD), decision(), repairs=True) or {},
+        deeds.action(
+            Action("one", Outcome.DONE), decision(verdict=Verdict.ACCEPT), repairs=True
+        ) or {},
+    ]  # fmt: skip
+    assert {one["deed"] for one in made} == set(deeds.Deed)
+
+
+def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> str:
+        raise KeyError
+
+    monkeypatch.setattr("getpass.getuser", fails)
+    assert command_store.person().startswith("user ")

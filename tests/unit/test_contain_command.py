@@ -1,5 +1,6 @@
 """`kms-monitor contain`: what it asks for, and how it ends. AWS: `tests/journey/test_contain.py`."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typer.testing import CliRunner
 
 from monitor import contained
 from monitor.cli import app
+from monitor.clock import SystemClock
 from monitor.contained import Contained
 from monitor.errors import Denied
+from monitor.stores.sqlite import SqliteStore
 from tests.samples import ACCOUNT, OTHER_ACCOUNT, REGION
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/teams/deployer"
@@ -27,7 +30,7 @@ queues: [{{url: "https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/q", region: {REGIO
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     file = tmp_path / "settings.yaml"
-    file.write_text(SETTINGS)
+    file.write_text(SETTINGS + f"store: {{path: {tmp_path / 'state.db'}}}\n")
     return file
 
 
@@ -101,3 +104,27 @@ def test_what_it_refuses(config: Path, words: list[str], code: int) -> None:
 def test_wrong_settings(config: Path) -> None:
     config.write_text("mode: neither\n")
     assert run(config, "list").exit_code == 2
+
+
+def test_a_release_is_in_the_action_log_where_there_is_one(
+    config: Path, there: dict[str, tuple[str, ...]]
+) -> None:
+    answer = run(config, "release", ROLE)
+    assert answer.exit_code == 0
+    assert "not in the action log: the store is not here" in answer.stderr
+    there[ROLE] = ("kms-monitor-contain-2",)
+    file = config.with_name("state.db")
+
+    async def make() -> None:
+        await (await SqliteStore.open(file, SystemClock())).close()
+
+    asyncio.run(make())
+    assert "action log" not in run(config, "release", ROLE).stderr
+    shown = CliRunner().invoke(app, ["log", "show", "--config", str(config)]).stdout
+    assert "containment_released" in shown
+    assert f"principal={ROLE}  policies=kms-monitor-contain-2" in shown
+    there[ROLE] = ("kms-monitor-contain-3",)
+    file.write_bytes(b"no database" * 99)
+    answer = run(config, "release", ROLE)
+    assert answer.exit_code == 0, "the release stands"
+    assert "not in the action log: cannot use the store" in answer.stderr

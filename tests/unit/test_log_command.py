@@ -169,3 +169,18 @@ def test_a_broken_log_is_written_on(filled: Path) -> None:
 
     assert asyncio.run(write()) == 5
     assert "entry 4 was changed" in run(filled, "verify").stderr
+
+
+def test_a_log_that_is_gone_is_not_whole(filled: Path) -> None:
+    tamper(filled, "DROP TABLE action_log")
+    result = run(filled, "verify")
+    assert result.exit_code == 1
+    assert "what stands after entry 0 cannot be read" in result.stderr
+
+
+def test_a_time_that_is_none_is_shown_as_it_stands(filled: Path) -> None:
+    tamper(
+        filled,
+        f"UPDATE action_log SET record = replace(record, '{EPOCH}', '1e300') WHERE number = 1",
+    )
+    assert "1e+300  started" in run(filled, "show").stdout

@@ -123,6 +123,8 @@ async def test_from_then_on_all_is_judged_by_the_new_settings(world: World) -> N
     assert world.again == 1
     assert world.parts.pipeline.rules.own_arns == {"arn:aws:iam::111122223333:user/us"}
     assert world.reloads == {"taken": 1, "refused": 0, "unchanged": 0}
+    (_, what), *others = world.parts.keeper.waiting
+    assert (what["deed"], what["mode"], others) == ("settings_loaded", "observe", [])
     assert world.sample("settings_last_reload_timestamp_seconds") == world.clock.at
     assert world.sample("response_rule_decisions_total", rule="a") == 0
     await world.take()
@@ -154,6 +156,7 @@ async def test_a_bad_file_is_refused_whole_and_the_old_settings_stay(
     assert world.parts.pipeline.rules is rules
     assert world.switch.may_write() is None
     assert world.reloads == {"taken": 0, "refused": 1, "unchanged": 0}
+    assert not world.parts.keeper.waiting, "what was refused is not in the action log"
     assert world.sample("settings_last_reload_successful") == 0
     # as it was before: nothing is taken, and all is well
     assert await world.take() == []
