@@ -196,7 +196,7 @@ async def test_a_forged_message_locks_nobody_out(
     """It names a real, damaged key and a user who had nothing to do with it."""
     await iam.create_user(UserName="victim")
     arn = await people("admin").create_key()
-    simulator.set_knob("delay", (30.0, 30.0))
+    simulator.set_knob("delay", (90.0, 90.0))
     async with daemon(settings(simulator, tmp_path)) as app:
         await people("mallory").kms.disable_key(KeyId=arn)
         record = dict(simulator.records[-1])
@@ -205,8 +205,8 @@ async def test_a_forged_message_locks_nobody_out(
         identity |= {"arn": f"arn:aws:iam::{ACCOUNT}:user/victim", "userName": "victim"}
         forged = wrap(record | {"userIdentity": identity})
         await sqs.send_message(QueueUrl=simulator.queue_url, MessageBody=forged)
-        await until(lambda: restored(app) == 1)
-        await until(lambda: outcome(app, "unconfirmed") == 1, 20)
+        await until(lambda: restored(app) == 1, 20)
+        await until(lambda: outcome(app, "unconfirmed") == 1, 45)
     assert not (await iam.list_user_policies(UserName="victim"))["PolicyNames"]
 
 

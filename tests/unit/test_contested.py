@@ -8,7 +8,7 @@ import asyncio
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from pydantic import BaseModel
@@ -408,6 +408,7 @@ BLOWS = st.lists(
 )
 
 
+@settings(deadline=None)  # up to a hundred repairs, each through the store
 @given(BLOWS, st.randoms(use_true_random=False))
 def test_never_more_than_so_many_repairs_in_any_window(blows: list[Blow], dice: Any) -> None:
     """Whatever comes how often and in which order, also of two replicas in turn."""
