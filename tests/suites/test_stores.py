@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from monitor.action_log import LogEntry, following
 from monitor.approval import Approval, Use
@@ -27,6 +27,7 @@ from monitor.register import POLICY, STATE
 from monitor.stores.approval_table import APPROVAL_TABLE
 from monitor.stores.baseline_table import BASELINE_TABLE
 from monitor.stores.dynamodb import DynamoDbStore
+from monitor.stores.entry_table import CHANGES_TABLE
 from monitor.stores.incident_table import INCIDENT_TABLE
 from monitor.stores.memory import MemoryStore
 from monitor.stores.sqlite import MIGRATIONS, SqliteStore
@@ -945,6 +946,27 @@ async def test_a_file_of_the_version_before_whole_baselines(tmp_path: Path, cloc
             1,
         )
         assert [one.key for one in await store.baselines()] == sorted([KEY, other], key=str)
+        await store.close()
+
+
+async def test_a_file_of_the_version_before_moments_of_change(tmp_path: Path, clock: Clock) -> None:
+    """What was noted is kept, and opened twice at once it is moved once."""
+    path = tmp_path / "state.db"
+    version = MIGRATIONS.index(CHANGES_TABLE)
+    with closing(sqlite3.connect(path)) as database:
+        for script in MIGRATIONS[:version]:
+            database.executescript(script)
+        row = (
+            "INSERT INTO entry (at, event_id, what, about, window, until, level)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)"
+        )
+        database.execute(row, astuple(entry(level=2)))
+        database.execute(f"PRAGMA user_version = {version}")
+        database.commit()
+    stores = await asyncio.gather(*(SqliteStore.open(path, clock) for _ in range(3)))
+    for store in stores:
+        assert await store.entries() == [entry(level=2)]
+        assert await store.entries(since=1) == []
         await store.close()
 
 
