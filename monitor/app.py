@@ -23,12 +23,10 @@ from monitor.kill_switch import KillSwitch
 from monitor.ledger import Store, StoreError
 from monitor.lookouts import Lookouts
 from monitor.metrics import Metrics
+from monitor.opening import open_store, watched_of
 from monitor.reload import Reload
-from monitor.remembrance import Remembrance
 from monitor.settings import Settings
 from monitor.sources.sqs import SqsSource
-from monitor.stores.memory import MemoryStore
-from monitor.stores.sqlite import SqliteStore
 from monitor.windows import Windows
 
 STUCK = 300.0
@@ -95,7 +93,7 @@ class App:
         self.log.info("listening", url=f"http://{at.host}:{self.port}/metrics")
         try:
             async with make_aws(settings, self.metrics) as aws:
-                store = await self.open_store()
+                store = await self.open_store(aws)
                 if store is not None:
                     try:
                         with self.closing:
@@ -138,7 +136,10 @@ class App:
                 return task
 
             start("beat", self.keep_beating())
-            await self.recall(parts.remembrance)
+            await parts.replicas.begin()
+            parts.knowledge.watched = parts.knowledge.watched.joined(watched_of(store))
+            start("lead the replicas, or wait to", parts.replicas.lead())
+            start("learn what other replicas know", parts.replicas.follow())
             start(
                 "check the store",
                 self.watch_store(store, parts.knowledge.windows, parts.pipeline.approvals),
@@ -149,7 +150,13 @@ class App:
                 self.problems[f"responder {name}"] = responder.problem
                 start(f"serve responder {name}", responder.serve())
             lookouts = Lookouts(
-                settings, parts, aws=aws, store=store, clock=self.clock, metrics=self.metrics
+                settings,
+                parts,
+                aws=aws,
+                store=store,
+                clock=self.clock,
+                metrics=self.metrics,
+                shared=parts.replicas.shared(),
             )
             self.problems |= dict(lookouts.problems())
             reload = Reload(
@@ -240,14 +247,12 @@ class App:
         for source in self.sources:
             await source.give_back()
 
-    async def open_store(self) -> Store | None:
+    async def open_store(self, aws: Aws) -> Store | None:
         """The store; tried for as long as it takes, for a daemon that exits cannot be asked why."""
-        settings, backoff = self.settings.store, Backoff()
-        if settings.kind == "memory":
-            return MemoryStore(self.clock)
+        backoff = Backoff()
         while not self.stopping.is_set():
             try:
-                store = await SqliteStore.open(settings.path, self.clock)
+                store = await open_store(self.settings, aws, self.clock)
             except StoreError as error:
                 self.log.error("store cannot be opened", problem=str(error))
                 self.trouble["store"] = str(error)
@@ -274,14 +279,6 @@ class App:
             if await self.stopped_within(0.02):
                 break
 
-    async def recall(self, remembrance: Remembrance) -> None:
-        """What detectors noted before the restart. Without it the daemon only knows less."""
-        try:
-            await remembrance.recall()
-        except StoreError as error:
-            self.metrics.store_errors.labels("recall").inc()
-            self.log.error("store cannot be used", call="recall", error=str(error))
-
     async def watch_store(self, store: Store, windows: Windows, approvals: Approvals) -> None:
         forget_at = prune_at = 0.0
         while True:
@@ -300,7 +297,7 @@ class App:
                 self.metrics.store_errors.labels("check").inc()
             else:
                 self.trouble.pop("store", None)
-            await asyncio.sleep(10)
+            await asyncio.sleep(min(10, self.settings.store.replica_seconds / 3))
 
     async def keep_beating(self) -> None:
         while True:

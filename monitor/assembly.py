@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from monitor import plugins
 from monitor.approvals import Approvals
 from monitor.aws import Aws
+from monitor.baselines import Baselines
 from monitor.books import Books
 from monitor.budgets import Budgets
 from monitor.clock import Clock
@@ -33,10 +34,12 @@ from monitor.pipeline import Pipeline
 from monitor.reimport.bring_back import Reimport, make_reimport
 from monitor.remembrance import Remembrance
 from monitor.repair.live import LiveKeys
+from monitor.replicas import Replicas
 from monitor.response import Response
 from monitor.response_check import faults_of_response
 from monitor.settings import QueueSettings, Settings
 from monitor.settings_file import lines_of, place, plugin_options
+from monitor.settings_store import TABLE_ENTRY
 from monitor.sns_trust import SnsTrust
 from monitor.sources.archive import Archive
 from monitor.sources.records import Limits
@@ -58,6 +61,7 @@ class Parts:
     archive: Archive
     knowledge: Knowledge
     remembrance: Remembrance
+    replicas: Replicas
     incidents: Incidents
     keeper: LogKeeper
     reimport: Reimport | None
@@ -125,6 +129,7 @@ def assemble(
         verify_digests=settings.verify_digests,
     )
     remembrance = Remembrance(knowledge.windows, store, metrics)
+    replicas = Replicas(store, remembrance, Baselines(store, knowledge), clock, metrics)
     approvals = Approvals(store, metrics, knowledge)
     incidents = Incidents(
         store,
@@ -170,6 +175,7 @@ def assemble(
         archive,
         knowledge,
         remembrance,
+        replicas,
         incidents,
         keeper,
         reimport,
@@ -236,9 +242,11 @@ def make_aws(settings: Settings, metrics: Metrics) -> Aws:
         for queue in settings.queues
         if queue.role_arn
     ]
+    store = settings.store
+    table = [Entry(TABLE_ENTRY, store.role_arn, store.external_id or "")] if store.role_arn else []
     return Aws(
         metrics,
-        entries=accounts + queues,
+        entries=accounts + queues + table,
         pool=sum(queue.in_flight + queue.pollers for queue in settings.queues) + 20,
         home_region=settings.queues[0].region,
     )

@@ -32,10 +32,14 @@ from monitor.shared_tls import SharedTls
 
 if TYPE_CHECKING:
     from types_aiobotocore_cloudtrail.client import CloudTrailClient
+    from types_aiobotocore_dynamodb.client import DynamoDBClient
     from types_aiobotocore_kms.client import KMSClient
     from types_aiobotocore_sns.client import SNSClient
     from types_aiobotocore_sqs.client import SQSClient
     from types_aiobotocore_sts.client import STSClient
+
+Refusal = ClientError
+"""What a call raises that AWS says no to, before `Aws.calling` makes it one of ours."""
 
 DENIED = frozenset(
     {
@@ -179,6 +183,10 @@ class Aws:
     async def sqs(self, region: str, entry: str = "") -> "SQSClient":
         """SQS, with our own credentials or those of an entry: a queue may be somebody else's."""
         return cast("SQSClient", await self.client("sqs", region, entry))
+
+    async def dynamodb(self, region: str, entry: str = "") -> "DynamoDBClient":
+        """DynamoDB, with our own credentials or those of an entry: the table may be elsewhere."""
+        return cast("DynamoDBClient", await self.client("dynamodb", region, entry))
 
     async def s3(self, region: str) -> Any:
         """S3 with our own credentials: a bucket of another account lets us in by its policy."""

@@ -39,7 +39,12 @@ WRITER = "kms writer"
 """In a place: KMS's client for calls with small quotas. It tries once: `monitor.writes` knows when to
 try again, while botocore's own tries would overrun the quota that it keeps to."""
 ONCE = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
+HASTY = AioConfig(
+    connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 3}
+)
+"""DynamoDB's: a repair waits for the store, not for long. `monitor.stores.items` bounds the whole."""
 THROTTLED_TRIES = 8
+SPECIAL = {WRITER: ONCE, "dynamodb": HASTY}
 
 Place = tuple[str, str, str]
 """Service, Region and entry."""
@@ -119,7 +124,7 @@ class Clients:
             "kms" if service == WRITER else service,
             region_name=region,
             endpoint_url=self.endpoint_url,
-            config=self.config.merge(ONCE) if service == WRITER else self.config,
+            config=self.config.merge(SPECIAL[service]) if service in SPECIAL else self.config,
         )
         slot.client = await opening.__aenter__()
         slot.opened = opening

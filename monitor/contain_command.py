@@ -66,7 +66,7 @@ def release(
         from monitor.deeds import containment_released  # noqa: PLC0415
 
         told = [containment_released(one.arn, one.policies) for one in found]
-        write_down_if_there(settings.store.path, told)
+        write_down_if_there(settings, told)
     show(found, as_json=as_json, otherwise="" if faults else "nobody is contained", word="released")
     if faults:
         fail(faults, 1)

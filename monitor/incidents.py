@@ -69,8 +69,13 @@ class Incidents:
         self.metrics = metrics
         self.tell: Callable[[Event], bool] = lambda _: True
         """Takes the events of our own."""
+        self.leading = asyncio.Event()
+        """Set while this replica is the one that looks."""
+        self.leading.set()
         self.right_since: dict[str, float] = {}
         """By incident: since when its key is seen to be right (monotonic)."""
+        self.open: dict[KeyRef, Incident] = {}
+        """The open ones, as far as this replica knows."""
         self.deadlines: dict[KeyRef, float] = {}
         self.log = structlog.get_logger("incidents")
 
@@ -108,7 +113,7 @@ class Incidents:
             if new != known:
                 if not await self.store.put_incident(new, expected_version=new.version):
                     continue
-                await self.changed(known, new, stage.value)
+                self.changed(known, new, stage.value)
             if decision.verdict is Verdict.DROP:
                 return decision
             return replace(decision, incident=told(new, stage, now))
@@ -151,7 +156,7 @@ class Incidents:
         except StoreError as error:
             self.store_failed(error)
 
-    async def changed(self, known: Incident | None, new: Incident, stage: str) -> None:
+    def changed(self, known: Incident | None, new: Incident, stage: str) -> None:
         """Count, log and show what became of an incident."""
         before = known if known is not None and known.id == new.id else None
         if before is None or (new.open and not before.open):
@@ -169,7 +174,11 @@ class Incidents:
             closed_by=new.closed_by,
             outcome=new.outcome,
         )
-        self.show(await self.store.incidents(open_only=True))
+        # The others' are as they were at the last look: to read all for each change is too much.
+        self.open.pop(new.key, None)
+        if new.open:
+            self.open[new.key] = new
+        self.show(list(self.open.values()))
 
     # -- how the key is
 
@@ -198,8 +207,10 @@ class Incidents:
     async def check(self) -> None:
         """Tell of every key that is right again, though no message says so."""
         found = await self.store.incidents(open_only=True)
+        self.open = {one.key: one for one in found}
         self.show(found)
-        for one in found:
+        # Of several replicas one is enough.
+        for one in found if self.leading.is_set() else []:
             seen = await self.look(one)
             self.remind(one, read=seen is not None)
             await self.refresh(one)

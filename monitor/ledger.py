@@ -73,14 +73,18 @@ class Store(Protocol):
         """It is done: nobody will be granted it again while the memory lasts."""
         ...
 
+    async def renew(self, name: str, *, owner: str, seconds: float) -> bool:
+        """Hold a lease for so many seconds from now on. False: it is ours no more."""
+        ...
+
     async def release(self, name: str, *, owner: str) -> None:
         """Give the lease back unfinished. Not ours any more: nothing happens."""
         ...
 
     async def baseline(self, key: KeyRef) -> Baseline | None: ...
 
-    async def baselines(self) -> list[Baseline]:
-        """Of all keys, by ARN."""
+    async def baselines(self, *, since: float = 0.0) -> list[Baseline]:
+        """Of all keys, by ARN. `since`, in epoch seconds: no more need be told than what changed."""
         ...
 
     async def put_baseline(self, baseline: Baseline, *, expected_version: int) -> bool:
@@ -147,8 +151,11 @@ class Store(Protocol):
         """
         ...
 
-    async def entries(self) -> list[Entry]:
-        """All that `keep` was given and that has not run out, oldest first."""
+    async def entries(self, *, since: float = 0.0) -> list[Entry]:
+        """All that `keep` was given and that has not run out, oldest first.
+
+        `since`, in epoch seconds: no more need be told than what was new, or grew, since then.
+        """
         ...
 
     async def approve(self, approval: Approval) -> None:
@@ -173,14 +180,18 @@ class Store(Protocol):
         ...
 
     async def check(self) -> None:
-        """Raise `StoreError` if the store cannot be used now."""
+        """Raise `StoreError` if the store cannot be used now.
+
+        To be called every 10 s: a store of several replicas knows by it that this one lives.
+        """
         ...
 
     async def prune(self, before: float) -> int:
         """Forget what was finished, and leases that ran out, before that moment (epoch seconds).
 
         And the entries of windows whose `until` has come, approvals that ran out before that moment,
-        incidents closed before it, and uses of budgets that count no more. How many it was.
+        incidents closed before it, and uses of budgets that count no more. How many it was; what a store
+        lets run out by itself is not counted.
         """
         ...
 

@@ -28,6 +28,7 @@ from monitor.loops.sweep import Sweep
 from monitor.loops.turns import Turns
 from monitor.metrics import Metrics
 from monitor.policy import may_be_meant
+from monitor.replicas import Shared
 from monitor.responders.restore_sight import RestoreSight
 from monitor.settings import Settings
 
@@ -49,6 +50,7 @@ class Lookouts:
         store: Store,
         clock: Clock,
         metrics: Metrics,
+        shared: Shared,
     ) -> None:
         self.settings = settings
         self.parts = parts
@@ -70,6 +72,7 @@ class Lookouts:
             ),
             may_be_meant=self.may_be_meant,
             turns=Turns(),
+            shared=shared,
         )
         self.sweeps: dict[tuple[str, str], Sweep] = {}
         self.canaries = [
@@ -80,6 +83,7 @@ class Lookouts:
                 metrics,
                 tell=self.roads["canary"].take,
                 pace=canary.Pace(settings.canary.every_seconds, settings.canary.late_seconds),
+                shared=shared,
             )
             for key in settings.canary.refs
         ]
@@ -88,6 +92,7 @@ class Lookouts:
             clock,
             seconds=settings.silence_minutes * 60,
             tell=self.roads["silence"].take,
+            shared=shared,
         )
         self.inventory = Inventory(
             aws,
@@ -98,6 +103,7 @@ class Lookouts:
             topics=settings.sns_topics,
             told_by=told_by(settings),
             tell=self.roads["inventory"].take,
+            shared=shared,
         )
         if not settings.watched.discover:
             self.inventory.looked.set()
@@ -122,6 +128,7 @@ class Lookouts:
             seconds=settings.material.check_hours * 3600,
         )
         self.incidents = parts.incidents
+        self.incidents.leading = shared.leading
         self.incidents.tell = self.roads["incidents"].take
         self.held = Held(
             store,

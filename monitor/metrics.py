@@ -25,6 +25,7 @@ from monitor.incident_metrics import IncidentMetrics
 from monitor.key import KeyState
 from monitor.log_metrics import LogMetrics
 from monitor.material_metrics import MaterialMetrics
+from monitor.replica_metrics import ReplicaMetrics
 from monitor.settings_metrics import SettingsMetrics
 
 OTHER: Final = "other"
@@ -240,6 +241,7 @@ class Metrics(FoundMetrics):
         self.material = MaterialMetrics(self.registry, p)
         self.settings = SettingsMetrics(self.registry, p)
         self.accounts = AccountMetrics(self.registry, p)
+        self.replicas = ReplicaMetrics(self.registry, p)
         self.approvals = Gauge(
             p + "approvals",
             "Approvals that the store has, by state.",

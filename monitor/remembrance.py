@@ -21,9 +21,9 @@ class Remembrance:
         self.metrics = metrics
         self.log = structlog.get_logger("remembrance")
 
-    async def recall(self) -> None:
-        """At the start: what was noted before. Raises `StoreError`."""
-        self.windows.learn(await self.store.entries())
+    async def recall(self, *, since: float = 0.0) -> None:
+        """What was noted since then: before a restart, or by another replica. Raises `StoreError`."""
+        self.windows.learn(await self.store.entries(since=since))
 
     async def keep(self) -> None:
         """Write what is new. Never raises; what could not be written is tried with the next."""

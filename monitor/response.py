@@ -28,6 +28,8 @@ from monitor.response_rules import LONGEST
 HOLD = 900.0
 """Seconds after a change in a maintenance window, until which CloudTrail's event history should confirm
 it (aws-facts 4.7). Nobody is told before: each such change would be told twice."""
+UNRECORDED = Grant(Claim.GRANTED)
+"""What is granted where the store cannot be asked."""
 
 
 class Incidents(Protocol):
@@ -185,6 +187,7 @@ class Response:
             busy = Action(responder.name, Outcome.RETRY, "it is being done elsewhere")
             self.note(busy, decision, busy.outcome)
             return busy
+        recorded = grant is not UNRECORDED
         with self.metrics.action_seconds.labels(responder.name).time():
             try:
                 action = await self.act(responder, decision, seconds)
@@ -194,7 +197,10 @@ class Response:
                 raise
         # Before the ledger has it as done: an action may be logged twice, but never not at all.
         await self.keeper.keep(deeds.action(action, decision, repairs=responder.repairs))
-        await self.record(name, owner, action)
+        if not (await self.record(name, owner, action) and recorded):
+            # Said to people, too: it may be done, and told, a second time.
+            detail = f"{action.detail}; unrecorded, for the store cannot be used"
+            action = replace(action, detail=detail)
         self.note(action, decision, action.outcome)
         self.metrics.responder_up.labels(responder.name).set(action.outcome.settled)
         return action
@@ -265,15 +271,19 @@ class Response:
             return await self.store.claim(name, owner=owner, seconds=seconds)
         except StoreError as error:
             self.store_failed("claim", error)
-            return Grant(Claim.GRANTED)
+            return UNRECORDED
 
-    async def record(self, name: str, owner: str, action: Action) -> None:
+    async def record(self, name: str, owner: str, action: Action) -> bool:
+        """Whether what became of the action is remembered."""
         if not action.outcome.settled:
-            return await self.release(name, owner)
+            await self.release(name, owner)
+            return True
         try:
             await self.store.finish(name, owner=owner, action=action)
         except StoreError as error:
             self.store_failed("finish", error)
+            return False
+        return True
 
     async def release(self, name: str, owner: str) -> None:
         try:

@@ -20,6 +20,7 @@ from monitor.settings_limits import LimitSettings
 from monitor.settings_material import MaterialSettings
 from monitor.settings_response import ResponseSettings
 from monitor.settings_sight import CanarySettings, SweepSettings, WatchedSettings
+from monitor.settings_store import StoreSettings
 
 QUEUE_URL = re.compile(
     r"https?://[^/\s]+/(?:[^/\s]+/)*\d{12}/(?P<name>[A-Za-z0-9_-]{1,80}(?:\.fifo)?)"
@@ -91,21 +92,6 @@ class QueueSettings(Model):
         match = QUEUE_URL.fullmatch(self.url)
         assert match is not None
         return self.name or match["name"].replace(".", "_")
-
-
-class StoreSettings(Model):
-    kind: Literal["sqlite", "memory"] = "sqlite"
-    path: Path = Field(
-        Path("kms-monitor.db"),
-        description="The SQLite file; on a volume that outlives the process.",
-    )
-    remember_days: int = Field(
-        15,
-        ge=1,
-        le=365,
-        description="How long done actions are remembered: above the retention "
-        "of the queue, at most 14 days, or an old message could be acted on twice.",
-    )
 
 
 class LogFileSettings(Model):

@@ -138,6 +138,9 @@ class Windows:
             del windows[next(iter(windows))]
         return window
 
+    def all_of(self, detector: str) -> list[Window]:
+        return list(self.by_detector[detector].values())
+
     def learn(self, entries: Iterable[Entry]) -> None:
         """What the store knows: from before a restart, or of another replica."""
         for entry in sorted(entries):

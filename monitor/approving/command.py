@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from monitor.approval import Approval
+    from monitor.ledger import Store
     from monitor.settings import Settings
-    from monitor.stores.sqlite import SqliteStore
 
 T = TypeVar("T")
 approvals = typer.Typer(help="List approvals, and take them back.", no_args_is_help=True)
@@ -93,7 +93,7 @@ def approve(
     except SettingsError as error:
         fail(*error.faults)
 
-    async def work(store: "SqliteStore") -> Approval:
+    async def work(store: "Store") -> Approval:
         made = await asked.approved(wanted, settings, SystemClock())
         # Before: an approval that nobody could write down is not given.
         await write_down(store, deeds.approval_given(made))
@@ -131,7 +131,7 @@ def list_approvals(
 
     now = time.time()
 
-    async def work(store: "SqliteStore") -> "list[Approval]":
+    async def work(store: "Store") -> "list[Approval]":
         return await store.approvals()
 
     settings = read(config)
@@ -156,7 +156,7 @@ def revoke(
     wrong.
     """
 
-    async def work(store: "SqliteStore") -> bool:
+    async def work(store: "Store") -> bool:
         from monitor import deeds  # noqa: PLC0415
 
         there = await store.revoke(approval_id)
@@ -219,28 +219,16 @@ def print_table(found: "list[Approval]", now: float) -> None:
     Console().print(table)
 
 
-def run(settings: "Settings", work: "Callable[[SqliteStore], Awaitable[T]]") -> T:
+def run(settings: "Settings", work: "Callable[[Store], Awaitable[T]]") -> T:
     """Do the work with the store of the settings, beside the daemon that uses it."""
     from monitor import logs  # noqa: PLC0415
     from monitor.clock import SystemClock  # noqa: PLC0415
     from monitor.ledger import StoreError  # noqa: PLC0415
-    from monitor.stores.sqlite import SqliteStore  # noqa: PLC0415
-
-    path = settings.store.path
-    if settings.store.kind != "sqlite":
-        fail(
-            f"store: is {settings.store.kind}, which no other process can see; approvals need sqlite"
-        )
-    if not path.exists():
-        # Not made here: its owner would be whoever approves, and the daemon would be shut out.
-        fail(f"store.path: there is no {path}; run this where the daemon runs, and after it began")
+    from monitor.opening import beside_the_daemon  # noqa: PLC0415
 
     async def use() -> T:
-        store = await SqliteStore.open(path, SystemClock())
-        try:
+        async with beside_the_daemon(settings, SystemClock()) as store:
             return await work(store)
-        finally:
-            await store.close()
 
     logs.set_up("critical")  # what is wrong is said here
     try:

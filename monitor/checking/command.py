@@ -42,10 +42,12 @@ def check(
     and the policy of every key. What cannot be known is said so. Nothing is changed.
 
     Exit codes: 0 all is well; 1 the settings are good, but something needed is denied, cannot be
-    reached, or a plugin of others is broken; 2 the settings are wrong.
+    reached, the DynamoDB table cannot be used, or a plugin of others is broken; 2 the settings are wrong.
     """
     # Here and not above, so that --help and the other commands start fast.
     from monitor.assembly import know, load  # noqa: PLC0415
+    from monitor.clock import SystemClock  # noqa: PLC0415
+    from monitor.opening import problem_of  # noqa: PLC0415
     from monitor.plugins import make_all  # noqa: PLC0415
     from monitor.settings_file import read_settings  # noqa: PLC0415
 
@@ -59,6 +61,9 @@ def check(
     say_settings(config, settings, broken, quiet=as_json)
     say_response(settings, loaded, quiet=as_json)
     rows: list[Row] = []
+    table = None if offline else asyncio.run(problem_of(settings, SystemClock()))
+    if table is not None:
+        typer.echo(f"kms-monitor: store: {printable(table)}", err=True)
     if not offline:
         try:
             rows = asyncio.run(prove(settings, loaded))
@@ -70,7 +75,7 @@ def check(
         print_json(rows, broken)
     elif not offline:
         print_table(rows, everything=everything)
-    if broken or any(row.fails for row in rows):
+    if broken or table is not None or any(row.fails for row in rows):
         raise typer.Exit(1)
 
 

@@ -24,6 +24,8 @@ from monitor.key import KeyRef
 from monitor.metrics import Metrics
 from monitor.own_event import own_event
 from monitor.policy import Rules, is_own
+from monitor.replicas import Shared
+from monitor.windows import Window
 
 CALL = ("kms.amazonaws.com", "EnableKey")
 MOST_SENT = 50
@@ -49,7 +51,9 @@ class Canary:
         *,
         tell: Callable[[Event], bool],
         pace: Pace | None = None,
+        shared: Shared | None = None,
     ) -> None:
+        self.shared = shared or Shared()
         self.key = key
         self.place = (key.account, key.region)
         self.aws = aws
@@ -73,13 +77,29 @@ class Canary:
         return self.obstacle or None
 
     async def run(self) -> None:
-        """Send one at a time, and notice if it stays away; for ever."""
+        """Send one at a time, and notice if it stays away; for ever, while this replica leads.
+
+        Its event comes back to any replica, which makes a note of it for the one that waits.
+        """
         while True:
+            await self.shared.leading.wait()
             await self.send()
             until = self.clock.monotonic() + self.pace.every
             while (left := until - self.clock.monotonic()) > 0:
                 await asyncio.sleep(min(left, self.wait()))
+                if not self.shared.leading.is_set():
+                    self.leave_off()
+                    break
+                if self.late():
+                    await self.shared.refresh()
+                self.learn()
                 self.check()
+
+    def leave_off(self) -> None:
+        """Another replica leads: what comes back to whom is none of our business any more."""
+        self.sent.clear()
+        self.lost_since = None
+        self.obstacle = ""
 
     def wait(self) -> float:
         """Seconds until the oldest is late."""
@@ -107,23 +127,45 @@ class Canary:
             return
         if event.failed or not is_own(event.actor, rules):
             return
-        # Events have whole seconds. What was called after it, and is earlier than it, is answered
-        # too: another replica's canary proves the same way.
-        back = [at for at in self.sent if math.floor(at) <= event.time]
-        if not back:
-            return
-        self.sent = self.sent[len(back) :]
-        self.metrics.canary_seconds.observe(max(0.0, delivery.received_at - back[-1]))
+        # Never of the future: it would answer canaries that have not set out.
+        at = min(event.time, delivery.received_at)
+        signs = self.signs()
+        new = signs.find(event.event_id) is None
+        signs.note(event.event_id, at, "heard", keep=4 * self.pace.late)
         self.metrics.last_canary.labels(*self.place).set(delivery.received_at)
+        sent = self.back(at) or at
+        if new:
+            self.metrics.canary_seconds.observe(max(0.0, delivery.received_at - sent))
+
+    def signs(self) -> Window:
+        return self.shared.signs("canary", self.key.arn)
+
+    def learn(self) -> None:
+        """What another replica heard answers ours as well."""
+        if heard := self.signs().entries:
+            self.back(heard[-1].at)
+
+    def back(self, time: float) -> float | None:
+        """An event of that time came to a replica. When the last one set out that it answers."""
+        # Events have whole seconds. What was called before it is answered too: another replica's
+        # canary proves the same way.
+        back = [at for at in self.sent if math.floor(at) <= time]
+        if not back:
+            return None
+        self.sent = self.sent[len(back) :]
         if self.lost_since is not None:
             self.log.info("canary is back")
             self.say("CanaryBack", self.lost_since)
             self.lost_since = None
+        return back[-1]
+
+    def late(self) -> bool:
+        overdue = self.clock.now() - self.pace.late
+        return self.lost_since is None and bool(self.sent) and self.sent[0] <= overdue
 
     def check(self) -> None:
         """Notice that the oldest one is late."""
-        now = self.clock.now()
-        if self.lost_since is None and self.sent and now - self.sent[0] >= self.pace.late:
+        if self.late():
             self.lost_since = self.sent[0]
             self.log.error("canary is lost", since=self.lost_since)
             self.say("CanaryLost", self.lost_since)

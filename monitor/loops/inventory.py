@@ -20,12 +20,16 @@ from monitor.errors import MonitorError
 from monitor.event import Event
 from monitor.key import KeyRef
 from monitor.knowledge import Knowledge, Watched
+from monitor.loops.found import found_by_others, note_found
 from monitor.loops.looking import Finds, Look, OurQueue, Place, Step, identities, queues, topics
 from monitor.loops.looking_around import roads, trails
 from monitor.own_event import own_event
+from monitor.replicas import Shared
 
 EVERY = 3600.0
 """Seconds between two looks."""
+LEARN_EVERY = 30.0
+"""Seconds between two questions whether this replica leads, and if not, what the leader found."""
 
 
 class Inventory:
@@ -42,8 +46,10 @@ class Inventory:
         topics: Iterable[str],
         told_by: Iterable[str] = (),
         tell: Callable[[Event], bool],
+        shared: Shared | None = None,
     ) -> None:
         """`topics` bring events into the queues; by `told_by` people are told."""
+        self.shared = shared or Shared()
         self.aws = aws
         self.clock = clock
         self.knowledge = knowledge
@@ -68,10 +74,16 @@ class Inventory:
         self.knowledge.watched = self.said.joined(self.found)
 
     async def run(self) -> None:
-        """Look, and look again every hour; for ever."""
+        """Look, and look again every hour; for ever. Who does not lead learns what the leader found."""
+        look_at = 0.0
+        self.take_over(found_by_others(self.shared.windows))
         while True:
-            await self.look()
-            await asyncio.sleep(EVERY)
+            if not self.shared.leading.is_set():
+                self.take_over(found_by_others(self.shared.windows))
+            elif (moment := self.clock.monotonic()) >= look_at:
+                look_at = moment + EVERY
+                await self.look()
+            await asyncio.sleep(LEARN_EVERY)
 
     async def look(self) -> None:
         """Find out all there is, let the detectors know, and tell what is wrong with it."""
@@ -83,14 +95,18 @@ class Inventory:
         logged = await trails(look, places)
         led = await roads(look, places, self.queues, self.topics)
         await self.resolve(finds)
-        self.found = self.found.joined(finds.watched())
-        self.knowledge.watched = self.said.joined(self.found)
+        self.take_over(finds.watched())
+        note_found(self.shared.windows, self.found, self.clock.now())
         self.looked.set()
         for place in places:
             self.judge_place(place, logged[place], led[place])
         for key, what in self.knowledge.watched.keys.items():
             if (key.account, key.region) in places:
                 self.say_key(key, what)
+
+    def take_over(self, found: Watched) -> None:
+        self.found = self.found.joined(found)
+        self.knowledge.watched = self.said.joined(self.found)
 
     @asynccontextmanager
     async def step(self, what: str) -> AsyncIterator[Step]:

@@ -13,6 +13,8 @@ from monitor.detector import OWN
 from monitor.event import Event
 from monitor.own_event import own_event
 from monitor.policy import Rules
+from monitor.replicas import Shared
+from monitor.windows import Window
 
 LONG = 4
 """Times the limit: so long a silence is told a second time."""
@@ -28,7 +30,9 @@ class Silence:
         *,
         seconds: float,
         tell: Callable[[Event], bool],
+        shared: Shared | None = None,
     ) -> None:
+        self.shared = shared or Shared()
         self.clock = clock
         self.seconds = seconds
         self.tell = tell
@@ -39,6 +43,15 @@ class Silence:
         place = (event.recipient_account_id or "", event.aws_region or "")
         if event.event_source != OWN and place in self.last:
             self.last[place] = max(self.last[place], delivery.received_at)
+            signs = self.signs(place)
+            noted = signs.entries[-1].at if signs.entries else 0.0
+            if delivery.received_at >= noted + self.seconds / 8:
+                keep = 2 * LONG * self.seconds
+                signs.note(event.event_id, delivery.received_at, "heard", keep=keep)
+
+    def signs(self, place: tuple[str, str]) -> Window:
+        """What any replica heard from there: each of them hears only a share."""
+        return self.shared.signs("silence", " ".join(place))
 
     def follow(self, places: Iterable[tuple[str, str]]) -> None:
         """From now on only these places count; of new ones something is to come from now on."""
@@ -47,8 +60,21 @@ class Silence:
 
     async def run(self) -> None:
         while True:
+            await self.shared.leading.wait()
+            if self.quiet():
+                await self.shared.refresh()
+            self.learn()
             self.check()
             await asyncio.sleep(min(60.0, self.seconds / 4))
+
+    def quiet(self) -> bool:
+        now = self.clock.now()
+        return any(now - last >= self.seconds for last in self.last.values())
+
+    def learn(self) -> None:
+        for place, last in self.last.items():
+            if heard := self.signs(place).entries:
+                self.last[place] = max(last, heard[-1].at)
 
     def check(self) -> None:
         """Tell of every place that is quiet for too long, once, and once more."""

@@ -32,6 +32,7 @@ from monitor.own_event import own_event
 from monitor.register import STATE
 from monitor.repair.live import LiveKeys
 from monitor.repair.plan import plan
+from monitor.replicas import Shared
 
 AT_ONCE = 20
 """DescribeKey calls in flight for one place; its quota is 2,000 a second (aws-facts 3.7)."""
@@ -81,12 +82,14 @@ class Sweep:
         judges_changes: bool = False,
         may_be_meant: Callable[[KeyRef, float, float], bool] = lambda *_: False,
         turns: Turns | None = None,
+        shared: Shared | None = None,
     ) -> None:
         """`judges_changes`: whether accepted changes reach the baselines; see `Drift`.
 
         `may_be_meant`: whether a change to a key, in so many seconds before a moment, may be one of a
         maintenance window.
         """
+        self.shared = shared or Shared()
         self.place = self.account, self.region = place
         self.aws = aws
         self.store = store
@@ -119,7 +122,7 @@ class Sweep:
         self.round = 0
         """When everything was last to be judged again (epoch seconds); 0: never."""
         self.answered = asyncio.Event()
-        """Set once it was seen, or once AWS has said no for good: nobody need wait any more."""
+        """Set once it was seen, or AWS said no for good, or the store is away: nobody need wait."""
         self.trouble: str | None = "not looked at yet"
         self.log = structlog.get_logger("sweep").bind(account=self.account, region=self.region)
 
@@ -127,9 +130,14 @@ class Sweep:
         return self.trouble
 
     async def run(self) -> None:
-        """Look at all keys, and in between at those that need attention; for ever."""
+        """Look at all keys, and in between at those that need attention; for ever.
+
+        Only while this replica leads. The others know what the store knows.
+        """
         backoff = Backoff()
         while True:
+            if not self.shared.leading.is_set():
+                await self.wait_for_our_turn()
             began = self.clock.monotonic()
             try:
                 async with self.turns.turn():
@@ -139,7 +147,7 @@ class Sweep:
                 if str(error) != self.trouble:
                     self.log.error("keys cannot be read", problem=str(error))
                 self.trouble = str(error)
-                if isinstance(error, NotWorthRetrying):
+                if isinstance(error, NotWorthRetrying | StoreError):
                     self.answered.set()
                 await asyncio.sleep(backoff.next())
                 continue
@@ -149,7 +157,9 @@ class Sweep:
             self.metrics.last_sweep.labels(*self.place).set(self.clock.now())
             self.log.info("keys read", count=count)
             while (left := began + self.pace.every - self.clock.monotonic()) > 0:
-                if await self.asked_within(min(left, PEEK_SECONDS) if self.doubtful else left):
+                if await self.asked_within(min(left, PEEK_SECONDS)):
+                    break
+                if not self.shared.leading.is_set():
                     break
                 if self.doubtful and left > PEEK_SECONDS:
                     await self.peek()
@@ -172,6 +182,14 @@ class Sweep:
             return False
         self.anew.clear()
         return True
+
+    async def wait_for_our_turn(self) -> None:
+        """Another replica looks at the keys, and tells of what it finds."""
+        self.trouble = None
+        self.answered.set()
+        for doubts in (self.attention, self.drift.since):
+            doubts.clear()
+        await self.shared.leading.wait()
 
     async def look(self) -> int:
         """Look at every customer managed key, listed or known. How many there are."""

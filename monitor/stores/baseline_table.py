@@ -11,7 +11,8 @@ BASELINE_TABLE = """
     CREATE TABLE IF NOT EXISTS key_baseline (
         arn TEXT PRIMARY KEY,
         version INTEGER NOT NULL,
-        record BLOB NOT NULL          -- the Baseline as JSON
+        record BLOB NOT NULL,         -- the Baseline as JSON
+        changed REAL NOT NULL DEFAULT 0 -- when it was written
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS baseline (
         arn TEXT PRIMARY KEY, state TEXT, as_of REAL, origin TEXT, damaged_at REAL
@@ -33,9 +34,9 @@ BASELINE_TABLE = """
     DROP TABLE baseline;
 """
 """Moves what earlier versions kept, which was the state alone."""
-ADD = "INSERT OR IGNORE INTO key_baseline (arn, version, record) VALUES (:arn, 1, :record)"
+ADD = "INSERT OR IGNORE INTO key_baseline (arn, version, record, changed) VALUES (:arn, 1, :record, :now)"
 MOVE = """
-    UPDATE key_baseline SET version = version + 1, record = :record
+    UPDATE key_baseline SET version = version + 1, record = :record, changed = :now
     WHERE arn = :arn AND version = :expected
 """
 
@@ -49,8 +50,10 @@ class BaselineTable(Table):
         )
         return read(found[0][0]) if found else None
 
-    async def baselines(self) -> list[Baseline]:
-        found = await self.rows("SELECT record FROM key_baseline ORDER BY arn", {})
+    async def baselines(self, *, since: float = 0.0) -> list[Baseline]:
+        found = await self.rows(
+            "SELECT record FROM key_baseline WHERE changed >= :since ORDER BY arn", {"since": since}
+        )
         return [read(record) for (record,) in found]
 
     async def put_baseline(self, baseline: Baseline, *, expected_version: int) -> bool:
@@ -58,6 +61,7 @@ class BaselineTable(Table):
         values = {
             "arn": baseline.key.arn,
             "expected": expected_version,
+            "now": self.now(),
             "record": msgspec.json.encode(stored),
         }
         return await self.write_synced(MOVE if expected_version else ADD, values) > 0

@@ -23,12 +23,16 @@ class MemoryStore:
         self.leases: dict[str, tuple[str, float]] = {}
         self.done: dict[str, tuple[Action, float]] = {}
         self.right: dict[KeyRef, Baseline] = {}
+        self.moved: dict[KeyRef, float] = {}
+        """When a baseline was written last."""
         self.spendings: dict[str, dict[str, tuple[float, float]]] = {}
         """By budget and use: when, and until when it counts."""
         self.log: list[LogEntry] = []
         self.sights: dict[str, SightBaseline] = {}
         self.cases: dict[str, Incident] = {}
         self.noted: dict[tuple[str, str], Entry] = {}
+        self.changed: dict[tuple[str, str], float] = {}
+        """When an entry was noted, or last grew, by window and event."""
         self.approved: dict[str, Approval] = {}
 
     async def claim(self, name: str, *, owner: str, seconds: float) -> Grant:
@@ -45,6 +49,14 @@ class MemoryStore:
         self.leases.pop(name, None)
         self.done[name] = (action, self.clock.now())
 
+    async def renew(self, name: str, *, owner: str, seconds: float) -> bool:
+        now = self.clock.now()
+        holder, until = self.leases.get(name, ("", 0.0))
+        if holder != owner or until <= now:
+            return False
+        self.leases[name] = (owner, now + seconds)
+        return True
+
     async def release(self, name: str, *, owner: str) -> None:
         if name in self.leases and self.leases[name][0] == owner:
             del self.leases[name]
@@ -52,14 +64,16 @@ class MemoryStore:
     async def baseline(self, key: KeyRef) -> Baseline | None:
         return self.right.get(key)
 
-    async def baselines(self) -> list[Baseline]:
-        return sorted(self.right.values(), key=lambda one: one.key.arn)
+    async def baselines(self, *, since: float = 0.0) -> list[Baseline]:
+        found = [one for one in self.right.values() if self.moved[one.key] >= since]
+        return sorted(found, key=lambda one: one.key.arn)
 
     async def put_baseline(self, baseline: Baseline, *, expected_version: int) -> bool:
         there = self.right.get(baseline.key)
         if (there.version if there else 0) != expected_version:
             return False
         self.right[baseline.key] = replace(baseline, version=expected_version + 1)
+        self.moved[baseline.key] = self.clock.now()
         return True
 
     async def spend(self, budget: str, use: str, *, most: int, seconds: float) -> bool:
@@ -124,11 +138,18 @@ class MemoryStore:
             known = self.noted.get(name)
             level = max(entry.level, known.level) if known else entry.level
             until = max(entry.until, known.until) if known else entry.until
-            self.noted[name] = replace(known or entry, level=level, until=until)
+            new = replace(known or entry, level=level, until=until)
+            if new != known:
+                self.noted[name] = new
+                self.changed[name] = self.clock.now()
 
-    async def entries(self) -> list[Entry]:
+    async def entries(self, *, since: float = 0.0) -> list[Entry]:
         now = self.clock.now()
-        return sorted(entry for entry in self.noted.values() if entry.until >= now)
+        return sorted(
+            entry
+            for name, entry in self.noted.items()
+            if entry.until >= now and self.changed[name] >= since
+        )
 
     async def approve(self, approval: Approval) -> None:
         self.approved.setdefault(approval.id, approval)
@@ -169,6 +190,7 @@ class MemoryStore:
         out = [name for name, entry in self.noted.items() if entry.until < self.clock.now()]
         for one in out:
             del self.noted[one]
+            del self.changed[one]
         past = [name for name, one in self.approved.items() if one.until < before]
         for name in past:
             del self.approved[name]

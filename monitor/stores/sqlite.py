@@ -23,10 +23,10 @@ from monitor.ledger import Claim, Grant, StoreError
 from monitor.stores.approval_table import APPROVAL_TABLE, ApprovalTable
 from monitor.stores.baseline_table import BASELINE_TABLE, BaselineTable
 from monitor.stores.budget_table import BUDGET_TABLE, BudgetTable
+from monitor.stores.entry_table import CHANGES_TABLE, EntryTable
 from monitor.stores.incident_table import INCIDENT_TABLE, IncidentTable
 from monitor.stores.log_table import LOG_TABLE, LogTable
 from monitor.stores.sight_table import SIGHT_TABLE, SightTable
-from monitor.windows import Entry
 
 MIGRATIONS = (
     """
@@ -65,6 +65,7 @@ MIGRATIONS = (
     BUDGET_TABLE,
     LOG_TABLE,
     SIGHT_TABLE,
+    CHANGES_TABLE,
 )
 """One script for each version of the file; `PRAGMA user_version` counts those that were run.
 
@@ -75,16 +76,15 @@ CLAIM = """
     ON CONFLICT (name) DO UPDATE SET owner = :owner, until = :until
     WHERE finished IS NULL AND until <= :now
 """
-KEEP = """
-    INSERT INTO entry (window, event_id, at, what, about, until, level)
-    VALUES (:window, :event_id, :at, :what, :about, :until, :level)
-    ON CONFLICT (window, event_id) DO UPDATE
-    SET level = max(level, :level), until = max(until, :until)
-    WHERE level < :level OR until < :until
+RENEW = """
+    UPDATE action SET until = :until
+    WHERE name = :name AND owner = :owner AND finished IS NULL AND until > :now
 """
 
 
-class SqliteStore(ApprovalTable, BaselineTable, BudgetTable, IncidentTable, LogTable, SightTable):
+class SqliteStore(
+    ApprovalTable, BaselineTable, BudgetTable, EntryTable, IncidentTable, LogTable, SightTable
+):
     """See `monitor.ledger.Store`. Made by `open`."""
 
     def __init__(self, database: aiosqlite.Connection, clock: Clock, users: IO[str]) -> None:
@@ -160,6 +160,12 @@ class SqliteStore(ApprovalTable, BaselineTable, BudgetTable, IncidentTable, LogT
         async with guarded():
             return await self.change(query, values)
 
+    async def write_all(self, query: str, values: Sequence[dict[str, Any]]) -> None:
+        # Closed by the thread of the database: left to the garbage collector it would reset, from
+        # our thread, a statement that the next call may be running (SQLITE_MISUSE).
+        async with guarded(), self.database.executemany(query, values):
+            pass
+
     async def write_synced(self, query: str, values: dict[str, Any]) -> int:
         async with guarded():
             # Syncs all that was written before as well; whoever writes in between is synced, too.
@@ -199,6 +205,11 @@ class SqliteStore(ApprovalTable, BaselineTable, BudgetTable, IncidentTable, LogT
                 },
             )
 
+    async def renew(self, name: str, *, owner: str, seconds: float) -> bool:
+        now = self.clock.now()
+        values = {"name": name, "owner": owner, "now": now, "until": now + seconds}
+        return await self.write(RENEW, values) > 0
+
     async def release(self, name: str, *, owner: str) -> None:
         async with guarded():
             await self.change(
@@ -206,44 +217,17 @@ class SqliteStore(ApprovalTable, BaselineTable, BudgetTable, IncidentTable, LogT
                 {"name": name, "owner": owner},
             )
 
-    async def keep(self, entries: Sequence[Entry]) -> None:
-        async with guarded():
-            rows = [msgspec.structs.asdict(one) for one in entries]
-            # Closed by the thread of the database: left to the garbage collector it would reset, from
-            # our thread, a statement that the next call may be running (SQLITE_MISUSE).
-            async with self.database.executemany(KEEP, rows):
-                pass
-
-    async def entries(self) -> list[Entry]:
-        async with (
-            guarded(),
-            self.database.execute(
-                "SELECT at, event_id, what, about, window, until, level FROM entry"
-                " WHERE until >= :now ORDER BY at, event_id",
-                {"now": self.clock.now()},
-            ) as cursor,
-        ):
-            return [Entry(*row) for row in await cursor.fetchall()]
-
     async def check(self) -> None:
         async with guarded():
             await self.one("SELECT count(*) FROM key_baseline WHERE arn = ''")
 
     async def prune(self, before: float) -> int:
         forgotten = await self.prune_incidents(before) + await self.prune_approvals(before)
-        forgotten += await self.prune_budgets()
-        async with guarded():
-            return (
-                forgotten
-                + await self.change(
-                    "DELETE FROM action WHERE finished < :before"
-                    " OR (finished IS NULL AND until < :before)",
-                    {"before": before},
-                )
-                + await self.change(
-                    "DELETE FROM entry WHERE until < :now", {"now": self.clock.now()}
-                )
-            )
+        forgotten += await self.prune_budgets() + await self.prune_entries()
+        return forgotten + await self.write(
+            "DELETE FROM action WHERE finished < :before OR (finished IS NULL AND until < :before)",
+            {"before": before},
+        )
 
     async def close(self) -> None:
         self.users.close()

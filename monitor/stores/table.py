@@ -1,6 +1,7 @@
 """What the parts of a store in SQL rest on."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -14,6 +15,10 @@ class Table(ABC):
     @abstractmethod
     async def write(self, query: str, values: dict[str, Any]) -> int:
         """How many rows a statement changed. Raises `StoreError`."""
+
+    @abstractmethod
+    async def write_all(self, query: str, values: Sequence[dict[str, Any]]) -> None:
+        """Run a statement once for each of these. Raises `StoreError`."""
 
     @abstractmethod
     async def write_synced(self, query: str, values: dict[str, Any]) -> int:

@@ -54,7 +54,7 @@ async def test_a_daemon_that_cannot_recall_repairs_all_the_same(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def broken(store: SqliteStore) -> None:
+    async def broken(store: SqliteStore, **_: object) -> None:
         raise StoreError("the disk is on fire")
 
     monkeypatch.setattr(SqliteStore, "entries", broken)

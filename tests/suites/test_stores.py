@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from monitor.action_log import LogEntry, following
 from monitor.approval import Approval, Use
@@ -26,10 +26,13 @@ from monitor.ledger import Claim, SightBaseline, Store, StoreError
 from monitor.register import POLICY, STATE
 from monitor.stores.approval_table import APPROVAL_TABLE
 from monitor.stores.baseline_table import BASELINE_TABLE
+from monitor.stores.dynamodb import DynamoDbStore
+from monitor.stores.entry_table import CHANGES_TABLE
 from monitor.stores.incident_table import INCIDENT_TABLE
 from monitor.stores.memory import MemoryStore
 from monitor.stores.sqlite import MIGRATIONS, SqliteStore
 from monitor.windows import UNJUDGED, Entry
+from tests.tables import table_for_one
 
 START = 1_800_000_000.0
 KEY = KeyRef("111122223333", "eu-west-1", "1234abcd-12ab-34cd-56ef-1234567890ab")
@@ -60,17 +63,27 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "dynamodb"])
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
 ) -> AsyncIterator[Store]:
     opened: Store
-    if request.param == "memory":
-        opened = MemoryStore(clock)
-    else:
-        opened = await SqliteStore.open(tmp_path / "state.db", clock)
-    yield opened
-    await opened.close()
+    async with AsyncExitStack() as stack:
+        match request.param:
+            case "memory":
+                opened = MemoryStore(clock)
+            case "sqlite":
+                opened = await SqliteStore.open(tmp_path / "state.db", clock)
+            case _:
+                table = await stack.enter_async_context(table_for_one())
+                opened = await table.open(clock)
+        yield opened
+        await opened.close()
+
+
+async def forgets(store: Store, before: float, count: int) -> bool:
+    """Whether so many things are forgotten; DynamoDB forgets by itself, and does not say."""
+    return await store.prune(before) == (0 if isinstance(store, DynamoDbStore) else count)
 
 
 @pytest.fixture(autouse=True)
@@ -211,8 +224,8 @@ async def test_incidents_newest_first(store: Store) -> None:
 async def test_closed_incidents_are_forgotten_and_open_ones_are_not(store: Store) -> None:
     await store.put_incident(incident("a", closed_at=START + 9), expected_version=0)
     await store.put_incident(incident("b"), expected_version=0)
-    assert await store.prune(START + 9) == 0
-    assert await store.prune(START + 10) == 1
+    assert await forgets(store, START + 9, 0)
+    assert await forgets(store, START + 10, 1)
     assert [one.id for one in await store.incidents()] == ["b"]
 
 
@@ -316,8 +329,8 @@ async def test_what_was_finished_long_ago_is_forgotten(store: Store, clock: Cloc
     await store.finish("new", owner="one", action=ACTION)
     await store.claim("held", owner="one", seconds=1000)
     await store.put_baseline(baseline(), expected_version=0)
-    assert await store.prune(START) == 0
-    assert await store.prune(START + 100) == 1
+    assert await forgets(store, START, 0)
+    assert await forgets(store, START + 100, 1)
     assert (await store.claim("old", owner="two", seconds=60)).claim is Claim.GRANTED
     assert (await store.claim("new", owner="two", seconds=60)).claim is Claim.DONE
     assert (await store.claim("held", owner="two", seconds=60)).claim is Claim.BUSY
@@ -329,8 +342,24 @@ async def test_leases_that_nobody_gave_back_are_forgotten(store: Store, clock: C
     await store.claim("left", owner="one", seconds=60)
     clock.time += 100
     await store.claim("held", owner="one", seconds=60)
-    assert await store.prune(START + 100) == 1
+    assert await forgets(store, START + 100, 1)
     assert (await store.claim("held", owner="two", seconds=60)).claim is Claim.BUSY
+
+
+async def test_who_holds_a_lease_may_hold_it_longer(store: Store, clock: Clock) -> None:
+    assert not await store.renew("a", owner="one", seconds=60)
+    await store.claim("a", owner="one", seconds=60)
+    clock.time += 50
+    assert not await store.renew("a", owner="two", seconds=60)
+    assert await store.renew("a", owner="one", seconds=60)
+    clock.time += 59
+    assert (await store.claim("a", owner="two", seconds=60)).until == START + 110
+    clock.time += 1
+    assert not await store.renew("a", owner="one", seconds=60)
+    assert (await store.claim("a", owner="two", seconds=60)).claim is Claim.GRANTED
+    await store.finish("a", owner="two", action=ACTION)
+    assert not await store.renew("a", owner="two", seconds=60)
+    assert (await store.claim("a", owner="one", seconds=60)).claim is Claim.DONE
 
 
 async def test_it_can_be_used(store: Store) -> None:
@@ -384,6 +413,17 @@ async def test_a_baseline_is_written_only_on_the_one_that_was_read(store: Store)
     assert await store.baseline(KEY) == baseline(state=KeyState.DISABLED, version=2)
 
 
+async def test_what_moved_since_a_moment(store: Store, clock: Clock) -> None:
+    other = replace(KEY, key_id="other")
+    await store.put_baseline(baseline(), expected_version=0)
+    await store.put_baseline(baseline(other), expected_version=0)
+    clock.time += 10
+    await store.put_baseline(baseline(), expected_version=1)
+    assert await store.baselines(since=START + 10) == [baseline(version=2)]
+    assert len(await store.baselines(since=START)) == 2
+    assert await store.baselines(since=START + 11) == []
+
+
 async def test_of_many_who_write_at_once_one_succeeds(store: Store) -> None:
     for version in range(3):
         written = await asyncio.gather(
@@ -423,8 +463,8 @@ async def test_uses_that_count_no_more_are_forgotten(store: Store, clock: Clock)
     await store.spend("key", "a", most=2, seconds=60)
     await store.spend("key", "b", most=2, seconds=600)
     clock.time += 100
-    assert await store.prune(START - 1) == 1
-    assert await store.prune(START - 1) == 0
+    assert await forgets(store, START - 1, 1)
+    assert await forgets(store, START - 1, 0)
     assert await store.spent("key", seconds=600) == 1
 
 
@@ -499,13 +539,22 @@ async def test_what_has_run_out_is_not_told_and_then_forgotten(store: Store, clo
     await store.keep([entry("a"), entry("b", until=START + 61)])
     clock.time += 60
     assert len(await store.entries()) == 2
-    assert await store.prune(START) == 0
+    assert await forgets(store, START, 0)
     clock.time += 0.5
     assert [one.event_id for one in await store.entries()] == ["b"]
-    assert await store.prune(START) == 1
-    assert await store.prune(START) == 0
+    assert await forgets(store, START, 1)
+    assert await forgets(store, START, 0)
     clock.time = START  # so that it would be shown if it were still there
     assert [one.event_id for one in await store.entries()] == ["b"]
+
+
+async def test_what_is_new_since_a_moment(store: Store, clock: Clock) -> None:
+    await store.keep([entry("a"), entry("b")])
+    clock.time += 10
+    await store.keep([entry("a", level=2), entry("b"), entry("c")])
+    assert await store.entries(since=START + 10) == [entry("a", level=2), entry("c")]
+    assert len(await store.entries(since=START)) == 3
+    assert await store.entries(since=START + 11) == []
 
 
 async def test_many_notes_at_once(store: Store) -> None:
@@ -595,8 +644,8 @@ async def test_approvals_that_ran_out_are_forgotten_with_their_uses(store: Store
     await store.approve(approval("b"))
     assert await store.use("a", "one", START)
     assert await store.use("b", "one", START)
-    assert await store.prune(START + 10) == 0
-    assert await store.prune(START + 10.5) == 1
+    assert await forgets(store, START + 10, 0)
+    assert await forgets(store, START + 10.5, 1)
     assert await store.approvals() == [approval("b", used=(Use("one", START),))]
     await store.approve(approval())
     assert await store.approvals(KEY) != []
@@ -814,7 +863,7 @@ async def test_a_file_of_the_version_before_windows(tmp_path: Path, clock: Clock
     await store.finish("a", owner="one", action=ACTION)
     await store.close()
     with closing(sqlite3.connect(path)) as database:
-        database.execute("DROP TABLE entry")
+        database.execute("DROP TABLE noted")
         database.execute("PRAGMA user_version = 1")
         database.commit()
     store = await SqliteStore.open(path, clock)
@@ -897,6 +946,27 @@ async def test_a_file_of_the_version_before_whole_baselines(tmp_path: Path, cloc
             1,
         )
         assert [one.key for one in await store.baselines()] == sorted([KEY, other], key=str)
+        await store.close()
+
+
+async def test_a_file_of_the_version_before_moments_of_change(tmp_path: Path, clock: Clock) -> None:
+    """What was noted is kept, and opened twice at once it is moved once."""
+    path = tmp_path / "state.db"
+    version = MIGRATIONS.index(CHANGES_TABLE)
+    with closing(sqlite3.connect(path)) as database:
+        for script in MIGRATIONS[:version]:
+            database.executescript(script)
+        row = (
+            "INSERT INTO entry (at, event_id, what, about, window, until, level)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)"
+        )
+        database.execute(row, astuple(entry(level=2)))
+        database.execute(f"PRAGMA user_version = {version}")
+        database.commit()
+    stores = await asyncio.gather(*(SqliteStore.open(path, clock) for _ in range(3)))
+    for store in stores:
+        assert await store.entries() == [entry(level=2)]
+        assert await store.entries(since=1) == []
         await store.close()
 
 

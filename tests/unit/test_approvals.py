@@ -317,7 +317,7 @@ async def test_what_is_never_to_be_approved_for(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("store", "words"),
     [
-        ({"kind": "memory"}, "approvals need sqlite"),
+        ({"kind": "memory"}, "no other process can see"),
         ({"path": "none/state.db"}, "there is no none"),
     ],
 )

@@ -111,7 +111,7 @@ def test_a_release_is_in_the_action_log_where_there_is_one(
 ) -> None:
     answer = run(config, "release", ROLE)
     assert answer.exit_code == 0
-    assert "not in the action log: the store is not here" in answer.stderr
+    assert "not in the action log: store.path: there is no" in answer.stderr
     there[ROLE] = ("kms-monitor-contain-2",)
     file = config.with_name("state.db")
 

@@ -129,14 +129,14 @@ def test_why_it_is_closed_has_to_be_said(config: Path) -> None:
 def test_what_cannot_be_read(config: Path, tmp_path: Path) -> None:
     answer = run(config)
     assert answer.exit_code == 1
-    assert "is not there: no daemon has run" in answer.stderr
+    assert "run this where the daemon runs, and after it began" in answer.stderr
     assert not (tmp_path / "state.db").exists()
     (tmp_path / "state.db").write_text("no database at all" * 99)
     assert run(config).exit_code == 1
     config.write_text(SETTINGS + "store: {kind: memory}\n")
     answer = run(config)
     assert answer.exit_code == 2
-    assert "only the daemon itself knows it" in answer.stderr
+    assert "no other process can see" in answer.stderr
     config.write_text("mode: neither\n")
     assert run(config).exit_code == 2
 

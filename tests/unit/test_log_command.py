@@ -153,7 +153,7 @@ def test_an_empty_log(config: Path) -> None:
 def test_without_a_store_it_says_so(config: Path) -> None:
     result = run(config, "verify")
     assert result.exit_code == 1
-    assert "is not there" in result.stderr
+    assert "there is no" in result.stderr
 
 
 def test_a_broken_log_is_written_on(filled: Path) -> None:

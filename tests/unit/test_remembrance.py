@@ -26,9 +26,9 @@ class Store(MemoryStore):
         self.written += len(entries)
         await super().keep(entries)
 
-    async def entries(self) -> list[Entry]:
+    async def entries(self, *, since: float = 0.0) -> list[Entry]:
         self.fail()
-        return await super().entries()
+        return await super().entries(since=since)
 
     def fail(self) -> None:
         if self.broken:

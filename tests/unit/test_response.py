@@ -207,6 +207,16 @@ async def test_the_work_goes_on_without_the_store(call: str) -> None:
     assert (world.sample("store_errors_total", call=call) or 0) >= 1
 
 
+@pytest.mark.parametrize("call", ["claim", "finish"])
+async def test_what_could_not_be_recorded_is_said(call: str) -> None:
+    """To whoever tells people, too: it may be done, and told, once more."""
+    world = World()
+    world.response = world.replica(broken(world, call))
+    carried_out = await world.response.carry_out(decision(responders=("repair", "tell")))
+    said = {one.detail.partition("; ")[2] for one in carried_out.done}
+    assert said == {"unrecorded, for the store cannot be used"}
+
+
 @pytest.mark.parametrize("call", ["finish", "release"])
 async def test_a_lease_that_could_not_be_ended_runs_out(call: str) -> None:
     world = World([WorthRetrying("once") if call == "release" else Outcome.DONE, Outcome.DONE])

@@ -104,6 +104,13 @@ def test_the_least_that_is_needed(desk: Desk) -> None:
         (GOOD + "web: {port: 99999}\n", "FILE:8", "web.port: is 99999, but: "),
         (GOOD + "log:\n  level: loud\n", "FILE:9", "log.level: is 'loud', but: "),
         (GOOD + "store:\n  kind: redis\n", "FILE:9", "store.kind: is 'redis', but: "),
+        (GOOD + "store: {region: eu-west-1}\n", "FILE:8", "region: only with `kind: dynamodb`"),
+        (
+            GOOD + "store: {kind: dynamodb, external_id: hunter2}\n",
+            "FILE:8",
+            "external_id is used only together with role_arn",
+        ),
+        (GOOD + "store: {kind: dynamodb, table: a/b}\n", "FILE:8", "store.table: is 'a/b', but: "),
         (GOOD + "environment: a b\n", "FILE:8", "environment: is 'a b', but: "),
         (GOOD + "sns_topics: [arn:aws:sqs:x]\n", "FILE:8", "sns_topics.0: is 'arn:aws:sqs:x'"),
         (GOOD + "grace_seconds: soon\n", "FILE:8", "grace_seconds: is 'soon', but: "),
