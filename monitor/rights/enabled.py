@@ -135,6 +135,8 @@ class Needs:
             yield from table.SNS
         if self.secrets and not self.escrow_role:
             yield from table.ESCROW
+        if settings.store.kind == "dynamodb" and settings.store.role_arn is None:
+            yield from table.REMEMBER
 
     # -- on what
 
@@ -220,10 +222,16 @@ class Needs:
             case On.MEMBER_ROLES:
                 roles = {one.role_arn for one in self.members if one.role_arn}
                 roles |= {queue.role_arn for queue in self.settings.queues if queue.role_arn}
+                roles |= {role for role in [self.settings.store.role_arn] if role}
                 asking = (one.list_role_arn for one in self.settings.organizations)
                 found = sorted(roles | {role for role in (*asking, self.escrow_role) if role})
             case On.SECRETS:
                 found = self.secrets
+            case On.TABLE:
+                store = self.settings.store
+                region = store.region or self.settings.queues[0].region
+                arn = f"arn:{self.partition}:dynamodb:{region}:{self.home}:table/{store.table}"
+                found = (arn, f"{arn}/index/changes")
             case On.EVENT_TOPICS | On.TOLD_BY:
                 found = self.topics(on)
             case On.LOG_FILES:

@@ -41,6 +41,8 @@ class On(StrEnum):
     TOLD_BY = "told by"
     SIGHT_QUEUES = "queues that we see by"
     SIGHT_TOPICS = "topics that we see by"
+    TABLE = "table"
+    """The DynamoDB table, with its index."""
     LOG_FILES = "log files"
     SECRETS = "secrets"
     MEMBER_ROLES = "member roles"
@@ -207,6 +209,23 @@ LISTEN: Final = (
         optional=True,
     ),
 )
+REMEMBER: Final = (
+    Right(
+        "Remember",
+        (
+            "dynamodb:ConditionCheckItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:DescribeTable",
+            "dynamodb:DescribeTimeToLive",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:UpdateItem",
+        ),
+        On.TABLE,
+    ),
+)
+"""The store `dynamodb`. A transaction needs the rights of what it is made of."""
 ENTER: Final = (Right("Enter", ("sts:AssumeRole",), On.MEMBER_ROLES),)
 READ_LOGS: Final = (Right("ReadLogFiles", ("s3:GetObject",), On.LOG_FILES),)
 """Bulk queues, whose messages point at log files."""

@@ -35,9 +35,16 @@ RULE_PATTERN: Mapping[str, Any] = {
             "RevokeGrant",
             "RetireGrant",
             "DisableKeyRotation",
+            "EnableKeyRotation",
+            "CreateAlias",
             "UpdateAlias",
             "DeleteAlias",
             "UpdatePrimaryRegion",
+            "ReplicateKey",
+            "CreateKey",
+            "TagResource",
+            "UntagResource",
+            "UpdateKeyDescription",
             "DeleteKey",
             "DeleteExpiredKeyMaterial",
             "DisconnectCustomKeyStore",
@@ -46,7 +53,7 @@ RULE_PATTERN: Mapping[str, Any] = {
         ],
     },
 }
-"""The default rule's pattern: the calls that change whether a key can be used, and by whom."""
+"""The default rule's pattern: the calls that make or change a key."""
 
 _TWO_WEEKS = str(14 * 24 * 3600)
 _MAX_RECEIVES = 5

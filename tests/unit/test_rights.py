@@ -356,3 +356,16 @@ def test_whoever_only_names_an_attacker_may_not_lock_him_out() -> None:
         assert ("iam:PutRolePolicy" in actions(found)) is not dry_run
         issues = parliament.analyze_policy_string(json.dumps(found)).findings
         assert [(one.issue, one.detail) for one in issues if one.issue != "UNKNOWN_ACTION"] == []
+
+
+def test_the_table_is_the_daemons_own_or_another_accounts() -> None:
+    at_home = needs(store={"kind": "dynamodb", "table": "guard", "region": "us-east-1"})
+    found = statement(policies.home_policy(at_home), "Remember")
+    arn = f"arn:aws:dynamodb:us-east-1:{HOME}:table/guard"
+    assert found["Resource"] == [arn, f"{arn}/index/changes"]
+    kept = json.loads((ROOT / "deploy/aws/table-policy.json").read_text("utf-8"))
+    assert found["Action"] == kept["Statement"][0]["Action"]
+    role = "arn:aws:iam::999988887777:role/table"
+    elsewhere = policies.home_policy(needs(store={"kind": "dynamodb", "role_arn": role}))
+    assert "Remember" not in json.dumps(elsewhere)
+    assert role in statement(elsewhere, "Enter")["Resource"]
