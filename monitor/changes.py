@@ -5,10 +5,11 @@ accepted, or told from others, without reading the key: which may have been chan
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from monitor.event import Event
+from monitor.finding import Aspect
 from monitor.key import Grant, canonical
 from monitor.parameters import alias_name, mapped, number, region_name, tags_of, text, texts
 from monitor.register import (
@@ -152,3 +153,28 @@ READING: Final[dict[str, Callable[[Event], dict[str, Any]]]] = {
     "UpdatePrimaryRegion": update_primary_region,
 }
 """By event name: what each says."""
+
+
+def calls_that_change(aspects: Collection[Aspect]) -> frozenset[str]:
+    """The names of the calls that change these parts of a key."""
+    return frozenset(name for name, aspect in CHANGING.items() if aspect in aspects)
+
+
+CHANGING: Final[dict[str, Aspect]] = {
+    "CreateAlias": Aspect.ALIASES,
+    "CreateGrant": Aspect.GRANTS,
+    "DeleteAlias": Aspect.ALIASES,
+    "DisableKeyRotation": Aspect.ROTATION,
+    "EnableKeyRotation": Aspect.ROTATION,
+    "ImportKeyMaterial": Aspect.STATE,
+    "PutKeyPolicy": Aspect.POLICY,
+    "ReplicateKey": Aspect.REPLICATION,
+    "RetireGrant": Aspect.GRANTS,
+    "RevokeGrant": Aspect.GRANTS,
+    "TagResource": Aspect.TAGS,
+    "UntagResource": Aspect.TAGS,
+    "UpdateAlias": Aspect.ALIASES,
+    "UpdateKeyDescription": Aspect.DESCRIPTION,
+    "UpdatePrimaryRegion": Aspect.REPLICATION,
+}
+"""By event name: what of a key each changes."""

@@ -11,11 +11,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import structlog
+from msgspec.structs import replace
 
 from monitor.baseline import Baseline
 from monitor.baselines import Baselines
-from monitor.changes import SEEN_OTHERWISE, changes_of
+from monitor.changes import SEEN_OTHERWISE, calls_that_change, changes_of
 from monitor.clock import Clock
 from monitor.errors import MonitorError
 from monitor.event import Event
@@ -27,7 +29,19 @@ from monitor.register import GRANT, aspect_of
 from monitor.repair.difference import differences
 from monitor.repair.live import LiveKeys
 
-LOOKED_UP, TOLD = "looked up", "told"
+HISTORY_SECONDS = 1200.0
+"""How long the event history may be silent about a change: 15 minutes at most, as AWS says."""
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """A key that is other than it should be. Epoch seconds."""
+
+    since: float
+    asked_at: float = 0.0
+    """When the event history was last asked about it."""
+    explained: bool = False
+    """The history has events that may explain it, and they are being judged."""
+    told: bool = False
 
 
 class Drift:
@@ -58,8 +72,8 @@ class Drift:
         self.judge = judge
         self.unread: asyncio.Queue[KeySnapshot] = asyncio.Queue()
         self.waiting: set[KeyRef] = set()
-        self.since: dict[KeyRef, tuple[float, str]] = {}
-        """Keys that are other than they should be: since when, and what was done about it."""
+        self.since: dict[KeyRef, Doubt] = {}
+        """Keys that are other than they should be."""
         self.reported: set[str] = set()
         self.log = structlog.get_logger("sweep")
 
@@ -98,18 +112,20 @@ class Drift:
         if not found or not self.judge:
             self.since.pop(key, None)
             return
-        since, done = self.since.setdefault(key, (now, ""))
-        if now - since < self.grace or done == TOLD:
+        doubt = self.since.setdefault(key, Doubt(now))
+        if doubt.told or now - max(doubt.since, doubt.asked_at) < self.grace:
             return
-        if done != LOOKED_UP:
-            # From here the events that explain it have as long again as a message.
-            self.since[key] = (now, LOOKED_UP)
-            if await self.look_up(live, known, set(found)):
+        if not doubt.explained:
+            explained = await self.look_up(live, known, set(found))
+            # What explains it has as long again as a message, to be judged.
+            self.since[key] = replace(doubt, asked_at=now, explained=explained)
+            if explained or now - doubt.since < HISTORY_SECONDS:
                 return
-        self.since[key] = (now, TOLD)
+        self.since[key] = replace(doubt, told=True)
         changes = {name: does for name, (_, does) in found.items()}
-        about = {"keyId": key.arn, "changes": changes, "seenSince": since}
-        same = (key.arn, sorted((name, repr(does)) for name, does in changes.items()), int(since))
+        about = {"keyId": key.arn, "changes": changes, "seenSince": doubt.since}
+        names = sorted((name, repr(does)) for name, does in changes.items())
+        same = (key.arn, names, int(doubt.since))
         self.tell(own_event(SEEN_OTHERWISE, (key.account, key.region), now, about, same=same))
 
     async def look_up(self, live: KeySnapshot, known: Baseline, names: set[str]) -> bool:
@@ -117,15 +133,13 @@ class Drift:
         oldest = min(
             (known.registers[one].as_of for one in names if one in known.registers), default=0.0
         )
+        calls = calls_that_change({aspect_of(name) for name in names})
         try:
-            events = await self.keys.history_of(live.key, self.clock.now(), since=oldest)
+            events = await self.keys.history_of(live.key, calls, self.clock.now(), since=oldest)
         except MonitorError as error:
             self.report("event history", key=live.key.arn, problem=str(error))
             return False
-        aspects = {aspect_of(name) for name in names}
-        explaining = [
-            event for event in events if {aspect_of(one) for one in changes_of(event)} & aspects
-        ]
+        explaining = [event for event in events if changes_of(event)]
         for event in sorted(explaining, key=lambda one: one.time):
             self.log.warning(
                 "change was missed by the stream", key=live.key.arn, call=event.event_name

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Collection
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +17,6 @@ from monitor.finding import Actor, Aspect, Finding
 from monitor.key import Grant, KeyRef, KeySnapshot, KeyState, canonical
 from monitor.parameters import deletion_window
 from monitor.register import Changes, by_aspect
-from monitor.repair.history import LEADS_TO
 from monitor.repair.plan import Limits, plan
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ NO_SUCH_PART = frozenset({"UnsupportedOperationException", INVALID_STATE})
 """What says that a key of this kind, or in this state, has no such part: rotation, that is."""
 POLL_FIRST, POLL_LONGEST = 0.05, 2.0
 """Seconds. A read-back usually succeeds at once; DescribeKey allows 2,000 calls a second."""
-HISTORY_PAGES = 4
-"""Of 50 events each."""
+HISTORY_PAGES = 10
+"""Of 50 events each, for each name of a call."""
 MOST_GRANTS = 1000
 """A key may have 50,000 (aws-facts 3.7). With more than this they count as not read."""
 
@@ -190,33 +189,35 @@ class LiveKeys:
             confirms(event.get("CloudTrailEvent", ""), finding) for event in answer["Events"]
         )
 
-    async def history_of(self, key: KeyRef, before: float, since: float = 0.0) -> list[Event]:
-        """What the event history has about the key until that moment, the newest first.
+    async def history_of(
+        self, key: KeyRef, names: Iterable[str], before: float, since: float = 0.0
+    ) -> list[Event]:
+        """What the event history has of these calls on the key, until that moment.
 
-        All of it back to `since`, or where that is 0 what tells of its state.
-
-        LookupEvents allows 2 calls a second, and goes back 90 days. Uses of a key are in it, too, so
-        that of one in heavy use the pages that are read may tell of nothing else.
+        All of it back to `since`, or where that is 0 the latest of each name. It is asked by the
+        calls' names: by the key it would answer with its uses and our own reads, thousands of them.
+        LookupEvents allows 2 calls a second, and goes back 90 days.
         """
         client = await self.aws.cloudtrail(key.account, key.region)
-        asked: Any = {
-            "LookupAttributes": [{"AttributeKey": "ResourceName", "AttributeValue": key.arn}],
-            "EndTime": datetime.fromtimestamp(before, UTC),
-            "MaxResults": 50,
-        }
-        if since:
-            asked["StartTime"] = datetime.fromtimestamp(since, UTC)
         found: list[Event] = []
-        for _ in range(HISTORY_PAGES):
-            async with self.aws.calling("cloudtrail", "LookupEvents"):
-                answer = await client.lookup_events(**asked)
-            records = [event.get("CloudTrailEvent", "") for event in answer["Events"]]
-            events = [event for record in records if (event := read_or_none(record))]
-            found += [event for event in events if event.key == key]
-            told = not since and any(event.event_name in LEADS_TO for event in found)
-            if told or "NextToken" not in answer:
-                break
-            asked["NextToken"] = answer["NextToken"]
+        for name in sorted(names):
+            asked: Any = {
+                "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": name}],
+                "EndTime": datetime.fromtimestamp(before, UTC),
+                "MaxResults": 50,
+            }
+            if since:
+                asked["StartTime"] = datetime.fromtimestamp(since, UTC)
+            for _ in range(HISTORY_PAGES):
+                async with self.aws.calling("cloudtrail", "LookupEvents"):
+                    answer = await client.lookup_events(**asked)
+                records = [event.get("CloudTrailEvent", "") for event in answer["Events"]]
+                events = [event for record in records if (event := read_or_none(record))]
+                mine = [event for event in events if event.key == key]
+                found += mine
+                if (mine and not since) or "NextToken" not in answer:
+                    break
+                asked["NextToken"] = answer["NextToken"]
         return found
 
 

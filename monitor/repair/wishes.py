@@ -10,7 +10,7 @@ from monitor.errors import NotWorthRetrying, WorthRetrying
 from monitor.finding import Aspect, Finding
 from monitor.key import KeyRef, KeyState
 from monitor.register import EXPIRY, STATE
-from monitor.repair.history import state_before, touched_by
+from monitor.repair.history import LEADS_TO, state_before, touched_by
 from monitor.repair.live import LiveKeys
 from monitor.repair.memory import Memory
 
@@ -62,7 +62,7 @@ class Wishes:
     async def in_history(self, key: KeyRef, finding: Finding) -> KeyState | None:
         """The state that CloudTrail's event history gives the key before the event, if it does."""
         try:
-            events = await self.keys.history_of(key, finding.event_time)
+            events = await self.keys.history_of(key, LEADS_TO, finding.event_time)
         except (WorthRetrying, NotWorthRetrying) as error:
             self.log.warning("event history cannot be read", key=key.arn, problem=str(error))
             return None

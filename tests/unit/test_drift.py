@@ -15,7 +15,7 @@ from monitor.event import Event
 from monitor.finding import Aspect
 from monitor.key import KeyRef
 from monitor.knowledge import Knowledge
-from monitor.loops.drift import Drift
+from monitor.loops.drift import HISTORY_SECONDS, Drift
 from monitor.repair.live import LiveKeys
 from monitor.stores.memory import MemoryStore
 from tests.direct_kms import Playground
@@ -23,6 +23,7 @@ from tests.samples import ACCOUNT
 
 pytestmark = pytest.mark.looptime
 GRACE = 300.0
+LONG = HISTORY_SECONDS
 
 
 class World:
@@ -33,7 +34,7 @@ class World:
         self.keys = LiveKeys(self.ground, self.clock)
         self.history: list[Event] | Exception = []
         self.asked = 0
-        self.keys.history_of = self.look_up  # type: ignore[method-assign]
+        self.keys.history_of = self.look_up  # type: ignore[method-assign,assignment]
         self.store = MemoryStore(self.clock)
         self.knowledge = Knowledge()
         self.baselines = Baselines(self.store, self.knowledge)
@@ -52,13 +53,16 @@ class World:
         self.told.append(event)
         return True
 
-    async def look_up(self, key: KeyRef, before: float, since: float = 0.0) -> list[Event]:
+    async def look_up(
+        self, key: KeyRef, names: frozenset[str], before: float, since: float = 0.0
+    ) -> list[Event]:
         assert key == self.key
+        assert names
         assert since <= before
         self.asked += 1
         if isinstance(self.history, Exception):
             raise self.history
-        return self.history
+        return [event for event in self.history if event.event_name in names]
 
     async def look(self, later: float = 0.0) -> list[str]:
         """One look so much later; the names of the events that it told of."""
@@ -105,7 +109,7 @@ async def test_what_nothing_explains_is_told_once() -> None:
     world.change("TagResource", **TAG)
     world.change("DisableKeyRotation")
     await world.look(1)
-    assert await world.look(GRACE) == [SEEN_OTHERWISE]
+    assert await world.look(LONG) == [SEEN_OTHERWISE]
     (event,) = world.told
     assert event.request()["changes"] == {"tag/Owner": "mallory"}
     assert event.key == world.key
@@ -115,8 +119,21 @@ async def test_what_nothing_explains_is_told_once() -> None:
     assert await world.look(1) == []
     world.change("UntagResource", TagKeys=["Owner"])
     await world.look(1)
-    assert await world.look(GRACE) == [SEEN_OTHERWISE]
+    assert await world.look(LONG) == [SEEN_OTHERWISE]
     assert world.told[0].event_id != event.event_id
+
+
+async def test_the_history_has_its_time_too() -> None:
+    """It follows a call by up to 15 minutes."""
+    world = World()
+    await world.look()
+    world.change("TagResource", **TAG)
+    await world.look(1)
+    for _ in range(3):
+        assert await world.look(GRACE) == []
+    assert world.asked == 3
+    world.history = [world.ground.events[-1]]
+    assert await world.look(GRACE) == ["TagResource"]
 
 
 async def test_what_the_history_told_and_is_still_other_is_told_then() -> None:
@@ -135,7 +152,7 @@ async def test_a_history_that_may_not_be_read_explains_nothing() -> None:
     world.change("TagResource", **TAG)
     world.history = Denied("cloudtrail:LookupEvents: no")
     await world.look(1)
-    assert await world.look(GRACE) == [SEEN_OTHERWISE]
+    assert await world.look(LONG) == [SEEN_OTHERWISE]
     assert world.drift.reported == {"event history"}
 
 
@@ -160,7 +177,7 @@ async def test_grants_of_services_come_and_go() -> None:
     assert await world.look(9 * GRACE) == [], "its own service retires it when it is done"
     world.change("RevokeGrant", GrantId=ids[1])
     await world.look(1)
-    assert await world.look(GRACE) == [SEEN_OTHERWISE]
+    assert await world.look(LONG) == [SEEN_OTHERWISE]
     # One that nobody knows is told of by messages alone.
     world.change("CreateGrant", Name="new", **asked)
     known = await world.baselines.known(world.key)

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.baseline import Baseline, accepted, damaged, resolved, sighted
-from monitor.changes import changes_of
+from monitor.changes import CHANGING, READING, changes_of
 from monitor.errors import Denied, WorthRetrying
 from monitor.key import KeySnapshot, KeyState, canonical
-from monitor.register import STATE, registers_of
+from monitor.register import STATE, by_aspect, registers_of
 from monitor.repair.live import LiveKeys
 from monitor.repair.plan import Limits, RepairPlan, differs, plan
 from monitor.repair.work import Work
@@ -292,6 +292,8 @@ async def test_records_tell_all_that_calls_change(
         await asyncio.sleep(1.5)
         for event in scene.ground.events[since:]:
             changes = dict(changes_of(event))
+            if changes:
+                assert by_aspect(changes) == {CHANGING[event.event_name]}
             if event.key != scene.key:
                 changes = dict.fromkeys(changes)
             for name, value in changes.items():
@@ -371,3 +373,7 @@ async def test_rotation_of_a_replica_is_set_where_the_primary_is() -> None:
     assert left.nothing_to_do
     after = await scene.truth()
     assert (after.rotation_days, after.primary) == (180, scene.key)
+
+
+def test_every_call_that_is_read_has_its_part_of_a_key() -> None:
+    assert CHANGING.keys() == READING.keys()
