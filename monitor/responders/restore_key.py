@@ -162,12 +162,13 @@ class RestoreKey:
         known = await self.memory.known(key)
         # Never from the future: nothing could follow on it.
         as_of = min(finding.event_time, self.clock.now())
-        registers = known.registers if known else {}
-        there = [registers.get(name) for name in resolved(known or Baseline(key), changes)]
+        before = known or Baseline(key)
+        changes = resolved(before, changes)
+        there = [before.registers.get(name) for name in changes]
         # It stands already if this very change was accepted before and the repair did not succeed.
         stands = all(
             one is not None and (one.value, one.as_of) == (value, as_of)
-            for one, value in zip(there, changes.values(), strict=False)
+            for one, value in zip(there, changes.values(), strict=True)
         )
         moved = not stands and await self.memory.advance(key, changes, as_of, tie=shown)
         if known is None or known.aspects != frozenset(Aspect):
