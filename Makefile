@@ -32,11 +32,13 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: $(STAMP)
 	@$(BIN)/kms-monitor demo $(ARGS)
 
-# Units share no clock and no port, so they run on all cores; what takes real time runs by itself.
+# Units share no clock and no port, so they run on all cores; journeys mostly wait, so a few at a time;
+# real services have ports that only one can have.
 test: $(STAMP)
 ifeq ($(strip $(ARGS)),)
 	$(BIN)/pytest -n auto tests/unit tests/suites
-	$(BIN)/pytest tests/journey tests/real
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal tests/journey
+	$(BIN)/pytest tests/real
 else
 	$(BIN)/pytest $(ARGS)
 endif
