@@ -10,6 +10,7 @@ import stamina
 from msgspec.structs import replace
 
 from monitor.aws import Aws
+from monitor.changes import changes_of
 from monitor.clock import Clock
 from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
 from monitor.event import Event, read_record
@@ -230,7 +231,8 @@ def read_or_none(record: str) -> Event | None:
 def confirms(record: str, finding: Finding) -> bool:
     """Whether a record of the history says all that the finding rests on.
 
-    A forger may know a real event, and may have had it contain any text: so the fields are compared.
+    A forger may know a real event, and may have had it contain any text: so the fields are compared,
+    and so are the values that it gave: another policy under the name of a real change moves nothing.
     """
     event = read_or_none(record)
     return event is not None and (
@@ -240,6 +242,7 @@ def confirms(record: str, finding: Finding) -> bool:
         and (event.error_code or "") == finding.error_code
         and event.key == (finding.record_key or finding.key)
         and who(event.actor) == who(finding.actor)
+        and changes_of(event) == finding.changes
         and finding.details.get("window_days") in {None, window(event)}
     )
 

@@ -20,15 +20,16 @@ from msgspec.structs import replace
 from monitor.approval import Use
 from monitor.aws import Aws
 from monitor.baseline import Origin
+from monitor.changes import changes_of
 from monitor.decision import Decision, Outcome, Reason, Verdict
 from monitor.errors import Denied, MonitorError, NotWorthRetrying, WorthRetrying
 from monitor.event import actor_of
-from monitor.finding import Actor, Kind
+from monitor.finding import Actor, Aspect, Kind
 from monitor.key import KeyRef, KeyState
 from monitor.ledger import StoreError, key_lease
 from monitor.metrics import Metrics
 from monitor.plugins import Services
-from monitor.register import STATE
+from monitor.register import POLICY, STATE
 from monitor.repair.live import confirms
 from monitor.responders.restore_key import RestoreKey, RestoreOptions
 from monitor.stores.memory import MemoryStore
@@ -638,6 +639,32 @@ async def test_a_deletion_is_confirmed_with_its_waiting_period(
     assert confirms(written(found, requestParameters={"keyId": ARN}), found) is confirmed
     other = written(found, responseElements={"keyId": ARN, "pendingWindowInDays": 8})
     assert confirms(other, found) is (claimed in {"8", None})
+
+
+@pytest.mark.parametrize("claimed", ["arn:aws:iam::222222222222:root", "*"])
+async def test_a_real_change_is_not_confirmed_with_other_values_than_it_had(claimed: str) -> None:
+    """Who may write into the queue and knows a real change of an approved actor's, names its id."""
+    real = {"keyId": ARN, "policyName": "default", "policy": '{"Statement":[]}'}
+    policy = json.dumps({"Statement": [{"Effect": "Allow", "Principal": {"AWS": claimed}}]})
+    forged = event(eventName="PutKeyPolicy", requestParameters={**real, "policy": policy})
+    found = finding(
+        detector="key_policy_changed",
+        event_name="PutKeyPolicy",
+        aspect=Aspect.POLICY,
+        actor=ALICE,
+        changes=changes_of(forged),
+    )
+    recorded = written(found, requestParameters=real)
+    assert not confirms(recorded, found)
+    true = replace(found, changes=changes_of(event(eventName="PutKeyPolicy", requestParameters=real)))
+    assert confirms(recorded, true)
+
+    world = World("Enabled", history_seconds=0)
+    world.history.records = [recorded]
+    action = await world.responder.respond(accept(found, Reason.APPROVED_ACTOR))
+    known = world.store.right.get(KEY)
+    assert known is None or known.value(POLICY) is None, "the forged policy is now right"
+    assert action.outcome is not Outcome.DONE
 
 
 # -- one at a time
