@@ -532,6 +532,23 @@ async def test_a_late_change_after_which_damage_was_seen_repairs_it() -> None:
     assert world.key.calls == ["EnableKey"]
 
 
+async def test_damage_from_the_future_makes_no_change_before_it_look_damaged() -> None:
+    """A forged message costs no write, at once or later: here of two changes the older would win."""
+    world = World("Enabled")
+    world.knows(S.ENABLED)
+    forged = replace(DELETION, event_id="forged", event_time=EPOCH + 1e9)
+    assert (await world.responder.respond(decision(forged))).outcome is Outcome.ALREADY
+    await asyncio.sleep(60)
+    world.key.state = "Disabled"  # by somebody who may, after he had enabled it
+    now = world.clock.now()
+    older = replace(ENABLED, event_time=now - 1)
+    world.history.records = [
+        written(older, eventTime=datetime.fromtimestamp(now - 1, UTC).isoformat())
+    ]
+    await world.responder.respond(accept(older, received_at=now))
+    assert world.key.calls == []
+
+
 async def test_a_late_change_in_dry_run_would_repair() -> None:
     world = World("Disabled")
     world.knows(S.DISABLED, damaged_at=EPOCH + 2)
@@ -656,7 +673,9 @@ async def test_a_real_change_is_not_confirmed_with_other_values_than_it_had(clai
     )
     recorded = written(found, requestParameters=real)
     assert not confirms(recorded, found)
-    true = replace(found, changes=changes_of(event(eventName="PutKeyPolicy", requestParameters=real)))
+    true = replace(
+        found, changes=changes_of(event(eventName="PutKeyPolicy", requestParameters=real))
+    )
     assert confirms(recorded, true)
 
     world = World("Enabled", history_seconds=0)
