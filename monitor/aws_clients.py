@@ -23,7 +23,7 @@ from monitor.account_metrics import AccountMetrics
 from monitor.clock import Clock
 from monitor.entry import Entry, session_name
 from monitor.quota import PER_SECOND
-from monitor.writes import Writes
+from monitor.writes import MayWrite, Writes, always
 
 IDLE_SECONDS = 600.0
 """After which a client that nobody has called is closed; sweeps come back every hour."""
@@ -93,9 +93,9 @@ class Clients:
         self.retired: list[Slot] = []
         """Taken out while calls were in flight; closed after the last one."""
 
-    def lend(self, service: str, region: str, entry: str) -> Any:
+    def lend(self, service: str, region: str, entry: str, may_write: MayWrite = always) -> Any:
         """A client of that place. Nothing is opened before it is called."""
-        return Lent(self, (service, region, entry))
+        return Lent(self, (service, region, entry), may_write)
 
     @asynccontextmanager
     async def borrow(self, place: Place) -> AsyncIterator[Slot]:
@@ -246,9 +246,10 @@ def pascal(method: str) -> str:
 class Lent:
     """What callers hold: a client by its methods, of which each call opens it if need be."""
 
-    def __init__(self, clients: Clients, place: Place) -> None:
+    def __init__(self, clients: Clients, place: Place, may_write: MayWrite) -> None:
         self._clients = clients
         self._place = place
+        self._may_write = may_write
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
@@ -268,7 +269,7 @@ class Lent:
         _, region, entry = self._place
         writes, where = self._clients.writes, (region, entry)
         for number in range(THROTTLED_TRIES):
-            async with writes.turn(where, operation):
+            async with writes.turn(where, operation, self._may_write):
                 try:
                     return await self._try((WRITER, region, entry), name, arguments)
                 except ClientError as error:
