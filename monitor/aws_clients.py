@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from monitor.account_metrics import AccountMetrics
 from monitor.clock import Clock
 from monitor.entry import Entry, session_name
+from monitor.errors import Denied
 from monitor.quota import PER_SECOND
 from monitor.writes import MayWrite, Writes, always
 
@@ -175,11 +176,15 @@ class Clients:
 
     def named(self, entry: str) -> str:
         """The name of the session that an entry uses."""
-        known = self.entries.get(entry)
-        return entry if known and known.role_arn else ""
+        return entry if entry in self.entries and self.entries[entry].role_arn else ""
 
     def session(self, entry: str) -> AioSession:
-        """The session of an entry; botocore's provider refreshes its credentials in time."""
+        """The session of an entry; botocore's provider refreshes its credentials in time.
+
+        `Denied` for an account that has left: what is called as there may be at home, too.
+        """
+        if entry and entry not in self.entries:
+            raise Denied(f"account {entry} is not entered, or no more")
         name = self.named(entry)
         if name not in self.sessions:
             session = get_session()
