@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Collection
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -160,16 +160,17 @@ class LiveKeys:
     ) -> KeySnapshot:
         """Read until the key is as wanted or past help, or for so long; the last snapshot.
 
-        KMS is eventually consistent: usually within seconds, sometimes minutes (aws-facts 3.7).
+        KMS is eventually consistent: usually within seconds, sometimes minutes (aws-facts 3.7). What
+        was never read back is not known to be right: then it raises `WorthRetrying`.
         """
         deadline = self.clock.monotonic() + seconds
         aspects, pause = by_aspect(wanted), POLL_FIRST
         while True:
-            live, _ = await self.read_parts(await self.read(key), aspects)
+            live, problems = await self.read_parts(await self.read(key), aspects)
             left = plan(live, wanted, limits)
-            done = not (left.steps or left.wait)
+            done = not (left.steps or left.wait or problems)
             if done or self.clock.monotonic() >= deadline:
-                return live
+                return read_well(live, problems)
             await asyncio.sleep(min(pause, max(0.0, deadline - self.clock.monotonic())))
             pause = min(pause * 2, POLL_LONGEST)
 
@@ -219,6 +220,13 @@ class LiveKeys:
                 break
             asked["NextToken"] = answer["NextToken"]
         return found
+
+
+def read_well(live: KeySnapshot, problems: Mapping[str, str]) -> KeySnapshot:
+    """The key, if all of it that was asked for could be read. Raises `WorthRetrying`."""
+    if problems:
+        raise WorthRetrying(f"it cannot be read back: {'; '.join(problems.values())}")
+    return live
 
 
 def read_or_none(record: str) -> Event | None:
