@@ -19,6 +19,7 @@ from monitor.knowledge import Knowledge
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.policy import Rules, decide, is_own, not_ours
+from monitor.standing import YOUNG, minded
 
 
 class Approvals:
@@ -39,11 +40,12 @@ class Approvals:
         self, findings: Sequence[Finding], rules: Rules, received_at: float
     ) -> list[Decision]:
         """The decisions about all that was seen in one event."""
+        findings = [await self.minded(one, rules) for one in findings]
         short = rules.never_approve.too_short(findings)
         decisions = []
-        minded = {one.aspect for one in findings if one.kind is Kind.DAMAGE}
+        damaged = {one.aspect for one in findings if one.kind is Kind.DAMAGE}
         for finding in findings:
-            if finding.kind is Kind.CHANGE and finding.aspect in minded:
+            if finding.kind is Kind.CHANGE and finding.aspect in damaged:
                 continue  # a change that another detector minds: that one's finding decides
             found = [] if short else await self.of(finding, rules)
             decision = decide(finding, rules, found, hurried=short)
@@ -53,6 +55,23 @@ class Approvals:
                 decision = decide(finding, rules, hurried=short)
             decisions.append(replace(decision, received_at=received_at))
         return decisions
+
+    async def minded(self, finding: Finding, rules: Rules) -> Finding:
+        """The finding; as damage, if it is a label that weakens what is done for a key.
+
+        Not where the key is new to us: whoever makes keys names and tags them, too.
+        """
+        key, seen = finding.key, minded(finding, rules)
+        if seen is finding or key is None or self.store is None or is_own(finding.actor, rules):
+            return finding
+        try:
+            known = await self.store.baseline(key)
+        except StoreError as error:
+            self.failed("baseline", error)
+            return finding  # without the store it cannot be accepted, and comes again
+        times = [one.as_of for one in known.registers.values() if one.as_of] if known else []
+        young = not times or finding.event_time - min(times) < YOUNG
+        return finding if young else seen
 
     async def of(self, finding: Finding, rules: Rules) -> list[Approval]:
         """The approvals that may cover a finding."""

@@ -204,7 +204,7 @@ class Aws:
 
     async def client(self, service: str, region: str, account: str = "") -> Any:
         """The shared client; opened when it is called. No account: our own credentials."""
-        return self.clients.lend(service, region, account)
+        return self.clients.lend(service, region, account, self.may_write)
 
     @asynccontextmanager
     async def calling(self, service: str, call: str) -> AsyncIterator[None]:

@@ -22,8 +22,9 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from monitor.account_metrics import AccountMetrics
 from monitor.clock import Clock
 from monitor.entry import Entry, session_name
+from monitor.errors import Denied
 from monitor.quota import PER_SECOND
-from monitor.writes import Writes
+from monitor.writes import MayWrite, Writes, always
 
 IDLE_SECONDS = 600.0
 """After which a client that nobody has called is closed; sweeps come back every hour."""
@@ -93,9 +94,9 @@ class Clients:
         self.retired: list[Slot] = []
         """Taken out while calls were in flight; closed after the last one."""
 
-    def lend(self, service: str, region: str, entry: str) -> Any:
+    def lend(self, service: str, region: str, entry: str, may_write: MayWrite = always) -> Any:
         """A client of that place. Nothing is opened before it is called."""
-        return Lent(self, (service, region, entry))
+        return Lent(self, (service, region, entry), may_write)
 
     @asynccontextmanager
     async def borrow(self, place: Place) -> AsyncIterator[Slot]:
@@ -175,11 +176,15 @@ class Clients:
 
     def named(self, entry: str) -> str:
         """The name of the session that an entry uses."""
-        known = self.entries.get(entry)
-        return entry if known and known.role_arn else ""
+        return entry if entry in self.entries and self.entries[entry].role_arn else ""
 
     def session(self, entry: str) -> AioSession:
-        """The session of an entry; botocore's provider refreshes its credentials in time."""
+        """The session of an entry; botocore's provider refreshes its credentials in time.
+
+        `Denied` for an account that has left: what is called as there may be at home, too.
+        """
+        if entry and entry not in self.entries:
+            raise Denied(f"account {entry} is not entered, or no more")
         name = self.named(entry)
         if name not in self.sessions:
             session = get_session()
@@ -246,9 +251,10 @@ def pascal(method: str) -> str:
 class Lent:
     """What callers hold: a client by its methods, of which each call opens it if need be."""
 
-    def __init__(self, clients: Clients, place: Place) -> None:
+    def __init__(self, clients: Clients, place: Place, may_write: MayWrite) -> None:
         self._clients = clients
         self._place = place
+        self._may_write = may_write
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
@@ -268,7 +274,7 @@ class Lent:
         _, region, entry = self._place
         writes, where = self._clients.writes, (region, entry)
         for number in range(THROTTLED_TRIES):
-            async with writes.turn(where, operation):
+            async with writes.turn(where, operation, self._may_write):
                 try:
                     return await self._try((WRITER, region, entry), name, arguments)
                 except ClientError as error:

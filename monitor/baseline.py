@@ -48,6 +48,11 @@ class Origin(StrEnum):
     """Known only as something that damage brought: it should not be there."""
 
 
+MANY: Final = (TAG, ALIAS, GRANT, REPLICA)
+"""The registers of which a key has many."""
+MOST_MANY: Final = 2000
+"""Of these, together. A key has 50 tags and 50 aliases at most, and of more than 1,000 grants none are
+read; what is gone has to be remembered only until the last message about it has come."""
 REPLACED: Final = frozenset({Origin.SEEN, Origin.HISTORY})
 """First sights, which never replace anything."""
 
@@ -183,9 +188,9 @@ def accepted(
         new = Register(value, as_of, origin, there.damaged_at if there else 0.0)
         if there is None or there.origin is Origin.DAMAGE or replaces(new, there, tie=tie):
             registers[name] = new
-    return (
-        baseline if registers == known_registers(known) else replace(baseline, registers=registers)
-    )
+    if registers == known_registers(known):
+        return baseline
+    return replace(baseline, registers=bounded(registers))
 
 
 def known_registers(known: Baseline | None) -> dict[str, Register] | None:
@@ -213,7 +218,25 @@ def damaged(known: Baseline | None, changes: Changes, at: float) -> Baseline | N
             registers[name] = replace(there, damaged_at=at)
         elif there is None and brought(known, name, value):
             registers[name] = Register(None, 0.0, Origin.DAMAGE, at)
-    return replace(known, registers=registers) if registers != known.registers else known
+    return replace(known, registers=bounded(registers)) if registers != known.registers else known
+
+
+def bounded(registers: dict[str, Register]) -> dict[str, Register]:
+    """Without the oldest where there are too many: first what should not be there, then grants.
+
+    Programs make and retire grants all day, and whoever attacks may make a thousand tags.
+    """
+    many = [name for name in registers if name.startswith(MANY)]
+    if len(many) <= MOST_MANY:
+        return registers
+
+    def worth(name: str) -> tuple[bool, bool, float]:
+        one = registers[name]
+        there = one.value is not None
+        return there, there and not name.startswith(GRANT), max(one.as_of, one.damaged_at)
+
+    forgotten = set(sorted(many, key=worth)[: len(many) - MOST_MANY])
+    return {name: one for name, one in registers.items() if name not in forgotten}
 
 
 def brought(known: Baseline, name: str, value: Any) -> bool:

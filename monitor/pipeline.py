@@ -15,6 +15,7 @@ from monitor.duplicates import Duplicates
 from monitor.envelope import open_body
 from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
 from monitor.event import Event
+from monitor.finding import Kind
 from monitor.ledger import Claim
 from monitor.policy import Rules
 from monitor.remembrance import Remembrance
@@ -112,7 +113,9 @@ class Pipeline:
         """detection -> policy -> response."""
         seen = self.detection.inspect(event)
         dispositions = [Disposition.RETRY] if seen.broken else []
-        decisions = await self.approvals.decide(seen.findings, self.rules, delivery.received_at)
+        # Whether nobody minds a change is not known while a detector breaks on it.
+        findings = [one for one in seen.findings if not (seen.broken and one.kind is Kind.CHANGE)]
+        decisions = await self.approvals.decide(findings, self.rules, delivery.received_at)
         # Repair first, then tell: people are not told of many keys while this one waits for it.
         for judged in sorted(decisions, key=lambda one: one.verdict is Verdict.TELL):
             decision = await self.response.carry_out(judged)

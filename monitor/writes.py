@@ -6,16 +6,23 @@ than `HOLD_SECONDS`: an enabled key may be needed now, a deletion is a week off 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from monitor.clock import Clock
+from monitor.errors import WorthRetrying
 from monitor.quota import CANCEL, PER_SECOND, Bucket, most
 
 HOLD_SECONDS = 20.0
 """A hundred deletions at the quota's rate."""
 QUIET_SECONDS = 0.5
 """Without another deletion, after several: of many keys the messages come in batches."""
+MayWrite = Callable[[], str | None]
+"""Says why nothing may be written just now; None where it may."""
+
+
+def always() -> None:
+    """Nothing speaks against writing."""
 
 
 class Place:
@@ -39,20 +46,28 @@ class Writes:
         self.places: dict[tuple[str, str], Place] = {}
 
     @asynccontextmanager
-    async def turn(self, where: tuple[str, str], call: str) -> AsyncIterator[None]:
-        """Wait until the call may go; it counts as under way until the end of the block."""
+    async def turn(
+        self, where: tuple[str, str], call: str, may_write: MayWrite = always
+    ) -> AsyncIterator[None]:
+        """Wait until the call may go; it counts as under way until the end of the block.
+
+        Raises `WorthRetrying` if by then nothing may be written: the kill switch does not wait for
+        calls that stand in a line.
+        """
         if call not in PER_SECOND:
             yield
             return
         place = self.places.setdefault(where, Place())
         if call != CANCEL:
             await self.token(place, call)
+            still_allowed(may_write, call)
             yield
             return
         place.cancels += 1
         place.calm.clear()
         try:
             await self.token(place, call)
+            still_allowed(may_write, call)
             yield
         finally:
             place.cancels -= 1
@@ -93,3 +108,8 @@ class Writes:
         place = self.places.get(where)
         if place is not None and call in place.buckets:
             place.buckets[call].empty(self.clock.monotonic())
+
+
+def still_allowed(may_write: MayWrite, call: str) -> None:
+    if (stopped := may_write()) is not None:
+        raise WorthRetrying(f"kms:{call}: not sent: {stopped}")

@@ -63,8 +63,9 @@ class KeyPolicyChanged(Base[PolicyOptions]):
         description="Somebody replaced the policy of a KMS key. It is told what the new policy is "
         "dangerous for, and in words what it allows and denies that the accepted policy did not.",
         severity="critical if everybody may use or rule the key, if kms-monitor's own rights are "
-        "denied or dropped, or if nobody may change the policy any more; high if whoever is not spared "
-        "by name may not put the key back, a foreign account "
+        "denied or dropped, or if nobody may change the policy any more; high if these rights hang on a "
+        "new condition, if whoever is not spared by name may not put the key back, if somebody is denied "
+        "the use of the key or nobody is left who may use it, a foreign account "
         "or organization is let in, the account's root or an administrator lost control, the "
         "lockout safety check was bypassed, the key is pending deletion, or the policy cannot be "
         "read; else medium; info if it is the accepted policy again; an attempt is medium if AWS "

@@ -23,6 +23,8 @@ from monitor.iam_policy.document import Policy, Principal, Statement
 from monitor.key_policy.access import Right, may, right
 
 PUT = "kms:putkeypolicy"
+MOST_USERS = 50
+"""Of whom it is asked what they are denied: a policy may name hundreds, and deny each as often."""
 Held = dict[str, frozenset[str]]
 """Actions by a principal's name, or an account or organization."""
 
@@ -154,6 +156,48 @@ def lost_by_administrators(before: Policy, after: Policy, arn: str) -> Held:
         if PUT in actions
     }
     return {name: actions for name, actions in lost.items() if actions}
+
+
+def shut_out(
+    before: Policy, after: Policy, account: str, uses: frozenset[str], arn: str
+) -> tuple[Held, Held]:
+    """Who of the account could use the key, does not rule it, and what is newly denied to him.
+
+    For certain, and then under a condition that we cannot judge. "" stands for a role of which
+    nobody has heard.
+    """
+    could = held(before, arn, sure=False)
+    users = {"": Caller(account, f"arn:aws:iam::{account}:role/of-which-nobody-has-heard")}
+    for statement in before.about(arn):
+        if statement.allow and not statement.others:
+            users |= {
+                one.name: caller_of(one)
+                for one in statement.principals
+                if one.account == account and PUT not in could.get(one.name, {PUT})
+            }
+    certain: Held = {}
+    perhaps: Held = {}
+    for name, caller in sorted(users.items())[:MOST_USERS]:
+        had = uses & (could[name] if name else may(before, caller, arn))
+        (sure, unsure), (known, supposed) = (
+            denied_to(after, caller, arn),
+            denied_to(before, caller, arn),
+        )
+        if actions := had & sure - known:
+            certain[name] = actions
+        if actions := had & unsure - sure - supposed - known:
+            perhaps[name] = actions
+    return certain, perhaps
+
+
+def denied_to(policy: Policy, caller: Caller, arn: str) -> tuple[frozenset[str], frozenset[str]]:
+    """What statements deny to the caller for certain, and what they may deny."""
+    sure, unsure = set[str](), set[str]()
+    for statement in policy.about(arn):
+        if not statement.allow:
+            truth = applies(statement, caller)
+            (sure if truth else unsure if truth is None else set[str]()).update(statement.actions)
+    return frozenset(sure), frozenset(unsure)
 
 
 def our_rights(

@@ -19,10 +19,19 @@ from monitor.key_policy.answers import (
     open_to_all,
     organizations,
     our_rights,
+    shut_out,
 )
 
 HARMLESS = ("kms:describe", "kms:get", "kms:list", "kms:verify")
 PUTS_BACK = ("kms:cancelkeydeletion", "kms:enablekey")
+USES = frozenset(
+    f"kms:{name}"
+    for name in (
+        *("decrypt", "derivesharedsecret", "encrypt", "generatedatakey"),
+        *("generatedatakeywithoutplaintext", "generatemac", "reencryptfrom", "reencryptto", "sign"),
+    )
+)
+"""What programs need a key for: without it the key is as good as disabled."""
 LONGEST_NAME = 120
 
 
@@ -79,6 +88,12 @@ def closed(
         found.append(Danger(Severity.CRITICAL, f"kms-monitor is denied {as_object(denied)}"))
     if dropped := [one for one in new if rights.get(one) is Right.DROPPED]:
         found.append(Danger(Severity.CRITICAL, f"kms-monitor may no longer {in_words(dropped)}"))
+    unsure = [
+        one for one in needed if rights.get(one) is Right.UNKNOWN and was.get(one) is Right.KEPT
+    ]
+    if unsure:
+        words = f"only under a new condition may kms-monitor {in_words(unsure)}"
+        found.append(Danger(Severity.HIGH, words))
     if not administrators(policy, arn) and (before is None or administrators(before, arn)):
         found.append(Danger(Severity.CRITICAL, "nobody may PutKeyPolicy any more"))
     elif before is None and PUT not in held(policy, arn, sure=True).get(account, frozenset()):
@@ -93,6 +108,26 @@ def closed(
                 found.append(Danger(Severity.MEDIUM, words))
             else:
                 found.append(Danger(Severity.HIGH, f"{who} may no longer {in_words(actions)}"))
+        found += useless(policy, arn, account, before)
+    return found
+
+
+def useless(policy: Policy, arn: str, account: str, before: Policy) -> list[Danger]:
+    """Whose use of the key is denied: to lock programs out is to disable the key for them.
+
+    That somebody's right is only dropped is every day's work, unless nobody is left who has it.
+    """
+    found = []
+    certain, perhaps = shut_out(before, policy, account, USES, arn)
+    for name, actions in certain.items():
+        found.append(Danger(Severity.HIGH, f"{user(name)} is denied {as_object(actions)}"))
+    for name, actions in perhaps.items():
+        words = f"under a new condition {user(name)} is denied {as_object(actions)}"
+        found.append(Danger(Severity.MEDIUM, words))
+    had, has = (frozenset().union(*held(one, arn, sure=False).values()) for one in (before, policy))
+    if left_to_nobody := (had & USES) - has:
+        words = f"nobody may {in_words(left_to_nobody)} any more"
+        found.append(Danger(Severity.HIGH, words))
     return found
 
 
@@ -113,6 +148,10 @@ def denied_to_whoever(
     ]
     words = f"whoever is not spared by name is denied {as_object(new)}"
     return [Danger(Severity.HIGH, words)] if new else []
+
+
+def user(name: str) -> str:
+    return outsider(name) if name else "whoever is not spared by name"
 
 
 def outsider(name: str) -> str:

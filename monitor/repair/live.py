@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,6 +10,7 @@ import stamina
 from msgspec.structs import replace
 
 from monitor.aws import Aws
+from monitor.changes import changes_of
 from monitor.clock import Clock
 from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
 from monitor.event import Event, read_record
@@ -158,16 +159,17 @@ class LiveKeys:
     ) -> KeySnapshot:
         """Read until the key is as wanted or past help, or for so long; the last snapshot.
 
-        KMS is eventually consistent: usually within seconds, sometimes minutes (aws-facts 3.7).
+        KMS is eventually consistent: usually within seconds, sometimes minutes (aws-facts 3.7). What
+        was never read back is not known to be right: then it raises `WorthRetrying`.
         """
         deadline = self.clock.monotonic() + seconds
         aspects, pause = by_aspect(wanted), POLL_FIRST
         while True:
-            live, _ = await self.read_parts(await self.read(key), aspects)
+            live, problems = await self.read_parts(await self.read(key), aspects)
             left = plan(live, wanted, limits)
-            done = not (left.steps or left.wait)
+            done = not (left.steps or left.wait or problems)
             if done or self.clock.monotonic() >= deadline:
-                return live
+                return read_well(live, problems)
             await asyncio.sleep(min(pause, max(0.0, deadline - self.clock.monotonic())))
             pause = min(pause * 2, POLL_LONGEST)
 
@@ -221,6 +223,13 @@ class LiveKeys:
         return found
 
 
+def read_well(live: KeySnapshot, problems: Mapping[str, str]) -> KeySnapshot:
+    """The key, if all of it that was asked for could be read. Raises `WorthRetrying`."""
+    if problems:
+        raise WorthRetrying(f"it cannot be read back: {'; '.join(problems.values())}")
+    return live
+
+
 def read_or_none(record: str) -> Event | None:
     try:
         return read_record(record)
@@ -231,7 +240,8 @@ def read_or_none(record: str) -> Event | None:
 def confirms(record: str, finding: Finding) -> bool:
     """Whether a record of the history says all that the finding rests on.
 
-    A forger may know a real event, and may have had it contain any text: so the fields are compared.
+    A forger may know a real event, and may have had it contain any text: so the fields are compared,
+    and so are the values that it gave: another policy under the name of a real change moves nothing.
     """
     event = read_or_none(record)
     return event is not None and (
@@ -241,6 +251,7 @@ def confirms(record: str, finding: Finding) -> bool:
         and (event.error_code or "") == finding.error_code
         and event.key == (finding.record_key or finding.key)
         and who(event.actor) == who(finding.actor)
+        and changes_of(event) == finding.changes
         and finding.details.get("window_days") in {None, window(event)}
     )
 

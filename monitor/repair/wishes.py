@@ -18,6 +18,10 @@ ASK: Final = (
     "nobody knows how the key should be; say it with"
     " `kms-monitor baseline accept KEY --state Enabled`"
 )
+NO_ALIAS_TAKEN: Final = (
+    "no repair takes an alias away: delete it, or say that it is right with"
+    " `kms-monitor baseline accept`"
+)
 Unknown = Literal["enable", "leave", "ask"]
 Wanted = tuple[dict[str, Any], str]
 """Values by register, and what people have to be told because something is not known."""
@@ -45,6 +49,8 @@ class Wishes:
             wanted = {name: value for name, value in wanted.items() if value is not None}
         if wanted:
             return wanted, ""
+        if touched and finding.aspect is Aspect.ALIASES and baseline.knows(next(iter(touched))):
+            return {}, NO_ALIAS_TAKEN
         return {}, f"nobody knows how the key's {finding.aspect} was before; nothing was written"
 
     async def state(self, key: KeyRef, finding: Finding, known: Baseline | None) -> Wanted:

@@ -10,7 +10,7 @@ from monitor.clock import Clock
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.key import KeySnapshot
 from monitor.register import Changes, by_aspect
-from monitor.repair.live import INVALID_STATE, LiveKeys
+from monitor.repair.live import INVALID_STATE, LiveKeys, read_well
 from monitor.repair.plan import Limits, RepairPlan, Step, plan
 from monitor.repair.writing import KeyWriter
 
@@ -79,10 +79,10 @@ class Work:
         raise WorthRetrying(f"the key is still {live.state}, and not as it should be")
 
     async def read(self, live: KeySnapshot) -> KeySnapshot:
-        whole, _ = await self.keys.read_parts(
+        whole, problems = await self.keys.read_parts(
             await self.keys.read(live.key), by_aspect(self.wanted)
         )
-        return whole
+        return read_well(whole, problems)
 
     async def send(self, steps: tuple[Step, ...], live: KeySnapshot) -> None:
         """Make the calls, and note in `sent` which succeeded.

@@ -30,6 +30,9 @@ from monitor.setting_types import Pattern
 from monitor.signs import is_damage
 
 NO_SUCH = "NoSuchEntity"
+LATEST = 86_400.0
+"""Seconds. Older calls are for people to judge: a true record of long ago, sent once more when
+somebody else has damaged the key, must not shut out whoever made that call then."""
 BUDGET = "containment"
 """The budget's name in the store."""
 
@@ -107,6 +110,9 @@ class Contain:
             return self.over(Outcome.REFUSED, f"nobody is contained: {one}")
         if why := await self.why_not(one, finding):
             return self.over(Outcome.REFUSED, f"{one.kind} {one.name} is not contained: {why}")
+        if self.clock.now() - finding.event_time > LATEST:
+            text = f"{one.kind} {one.name} is not contained: the call is more than a day old"
+            return self.over(Outcome.REFUSED, text)
         if not await self.confirmed(finding):
             text = "CloudTrail's history does not have the call; nobody is contained"
             return self.over(Outcome.UNCONFIRMED, text)

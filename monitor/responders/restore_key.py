@@ -104,7 +104,8 @@ class RestoreKey:
 
     async def undo(self, decision: Decision, key: KeyRef) -> Action:
         """Put back what the event is about as it was before."""
-        finding = decision.finding
+        # A moment of the future would make all changes until then look as if they were damaged.
+        finding = replace(decision.finding, event_time=happened_at(decision))
         known = await self.memory.damaged(key, touched_by(finding), finding.event_time)
         wanted, because = await self.wishes.of(key, finding, known)
         if not wanted:
@@ -235,20 +236,19 @@ class RestoreKey:
         Right after a change KMS may show the old state, and right after its creation no key at all
         (aws-facts 3.7). Raises `Denied` where the part that counts cannot be read.
         """
-        # No event is younger than its message, whatever a forged one or a wrong clock says.
-        happened_at = min(decision.finding.event_time, decision.received_at)
+        began = happened_at(decision)
         live = await self.look_once(decision.finding, key, wanted)
         if live.state is KeyState.GONE is decision.finding.caused:
             return live
         pause = 0.25
         while live.state is KeyState.GONE or plan(live, wanted).nothing_to_do:
-            doubt = happened_at + self.options.doubt_seconds - self.clock.now()
+            doubt = began + self.options.doubt_seconds - self.clock.now()
             if doubt <= 0:
                 break
             await asyncio.sleep(min(pause, doubt))
             pause *= 2
             live = await self.look_once(decision.finding, key, wanted)
-        if live.state is KeyState.GONE and self.clock.now() - happened_at < GONE_FOR_GOOD:
+        if live.state is KeyState.GONE and self.clock.now() - began < GONE_FOR_GOOD:
             raise WorthRetrying("KMS does not know the key; if it is new, it soon will")
         return live
 
@@ -278,6 +278,11 @@ class RestoreKey:
 
     def over(self, outcome: Outcome, detail: str, calls: list[str] | None = None) -> Action:
         return Action(self.name, outcome, detail, tuple(calls or ()), self.clock.now())
+
+
+def happened_at(decision: Decision) -> float:
+    """No event is younger than its message, whatever a forged one or a wrong clock says."""
+    return min(decision.finding.event_time, decision.received_at)
 
 
 def in_words(live: KeySnapshot, wanted: Changes) -> str:

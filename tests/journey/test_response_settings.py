@@ -21,6 +21,7 @@ from monitor.repair.writing import KeyWriter
 from monitor.settings_file import read_settings
 from monitor.simulator.server import Simulator
 from tests.journey.conftest import ACCOUNT, Person, process, settings_for, until
+from tests.journey.scene import client
 from tests.real.services import free_port
 
 ADMIN = f"arn:aws:iam::{ACCOUNT}:user/admin"
@@ -318,3 +319,26 @@ async def test_a_daemon_that_starts_with_the_switch_on_says_so(
             await until(lambda: site.actions("would") == 1)
     assert "writes are stopped" in [line["event"] for line in lines]
     assert simulator.kms.state_of(arn) == "Disabled"
+
+
+async def test_a_label_takes_no_key_out_of_what_the_rules_do_for_it(
+    simulator: Simulator, people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.approvals.YOUNG", 0.0)
+    admin, mallory = people("admin"), people("mallory")
+    arn = await admin.create_key()
+    async with client(simulator, "events", "admin") as events:
+        pattern = json.dumps({"source": ["aws.kms"]})
+        await events.put_rule(Name="kms-monitor", EventPattern=pattern)
+    dev = {"name": "dev", "tags": {"env": "dev"}, "mode": "observe"}
+    site = Site(simulator, tmp_path, response=[dev])
+    async with running(site) as app:
+        journey: Any = app.consumers[0].journey
+        keys = journey.detection.knowledge.keys
+        await until(lambda: any(one.tags is not None for one in keys.values()))
+        await mallory.kms.tag_resource(KeyId=arn, Tags=[{"TagKey": "env", "TagValue": "dev"}])
+        await until(lambda: site.actions("done") == 1)
+        assert (await admin.kms.list_resource_tags(KeyId=arn))["Tags"] == []
+        await mallory.kms.disable_key(KeyId=arn)
+        await until(lambda: site.actions("done") == 2)
+        assert simulator.kms.state_of(arn) == "Enabled"

@@ -13,8 +13,10 @@ from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import ClientError
 
+from monitor.aws import Aws
 from monitor.aws_clients import IDLE_SECONDS, RENEW_SECONDS, Clients
 from monitor.entry import Entry
+from monitor.errors import Denied
 from monitor.metrics import Metrics
 from monitor.shared_tls import SharedTls
 
@@ -240,3 +242,12 @@ def test_http_sessions_share_their_certificates_but_not_a_key_of_our_own() -> No
     own._cert_file = "mine"
     assert own._build_verify_context() is not first._build_verify_context()
     assert issubclass(SharedTls, AIOHTTPSession)
+
+
+async def test_an_account_that_has_left_is_not_called_with_our_own_credentials() -> None:
+    """A role, or a rule, of the same name may be in our own account."""
+    async with Aws(Metrics(), entries=[Entry(account(1))], home_region="eu-west-1") as aws:
+        lent = await aws.client("iam", "eu-west-1", account(1))
+        await aws.leave(account(1))
+        with pytest.raises(Denied, match="account 000000000001 is not entered"):
+            await lent.get_role_policy(RoleName="any", PolicyName="any")

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from monitor.baseline import (
+    MANY,
+    MOST_MANY,
     Baseline,
     Origin,
     Register,
@@ -22,7 +24,7 @@ from monitor.baseline import (
 )
 from monitor.finding import Aspect
 from monitor.key import Grant, KeyState
-from monitor.register import STATE, aspect_of, registers_of
+from monitor.register import STATE, aspect_of, grant_register, registers_of
 from tests.samples import EPOCH, KEY, snapshot
 
 S = KeyState
@@ -173,3 +175,33 @@ def test_what_is_not_known_has_no_right_state() -> None:
 
 def test_every_register_belongs_to_an_aspect() -> None:
     assert {aspect_of(name) for name in registers_of(WHOLE)[0]} == set(Aspect)
+
+
+def test_a_baseline_does_not_grow_for_ever() -> None:
+    """A program that makes a grant for each of its jobs, and retires it, must not fill the store."""
+    known = sighted(None, WHOLE)
+    for number in range(MOST_MANY):
+        job = Grant(
+            f"job-{number}", "arn:aws:iam::111122223333:role/app", "", ("Decrypt",), str(number)
+        )
+        name, value = grant_register(job)
+        known = accepted(known, KEY, {name: value}, EPOCH + number)
+        known = accepted(known, KEY, {f"grant-id/job-{number}": None}, EPOCH + number + 0.5)
+    for number in range(100):
+        known = damaged(known, {f"tag/{number}": "x"}, EPOCH + number) or known
+    assert sum(one.startswith(MANY) for one in known.registers) == MOST_MANY
+    kept = set(registers_of(WHOLE)[0])
+    assert kept <= known.registers.keys(), "something that should be there is forgotten"
+
+
+def test_of_too_many_grants_the_oldest_are_forgotten_and_no_tag_or_alias() -> None:
+    known = sighted(None, WHOLE)
+    grants = [
+        grant_register(Grant(f"g-{number}", "arn:aws:iam::111122223333:root", "", (), str(number)))
+        for number in range(MOST_MANY)
+    ]
+    for number, (name, value) in enumerate(grants):
+        known = accepted(known, KEY, {name: value}, EPOCH + 1 + number)
+    assert sum(one.startswith(MANY) for one in known.registers) == MOST_MANY
+    assert {"tag/Owner", "alias/a", grants[-1][0]} <= known.registers.keys()
+    assert GRANT_NAME not in known.registers

@@ -163,6 +163,15 @@ async def test_who_comes_back_after_it_is_shut_out_anew() -> None:
     assert condition == {"DateLessThan": {"aws:TokenIssueTime": "2026-11-20T10:14:04Z"}}
 
 
+async def test_a_true_call_of_long_ago_shuts_nobody_out() -> None:
+    """An attacker who may write into the queue sends an administrator's old call once more."""
+    world = World()
+    world.clock.at = EPOCH + 86_400 + 1
+    found = await world.respond()
+    assert (found.outcome, world.iam.policies) == (Outcome.REFUSED, {})
+    assert found.detail == "role ops-admin is not contained: the call is more than a day old"
+
+
 async def test_it_is_a_responder_as_it_should_be() -> None:
     world = World()
     made = [damage(), damage(dry_run=True), damage(actor=Actor(arn="x"))]

@@ -640,6 +640,82 @@ def test_a_new_condition_on_an_administrator_is_less_than_a_loss() -> None:
     assert "only under a new condition may" in said.words
 
 
+EVIL = {"ArnNotEquals": {"aws:PrincipalArn": role("evil")}}
+ELSEWHERE = {"StringNotEquals": {"aws:SourceVpc": "vpc-evil"}}
+RULED = statement({"AWS": ADMIN}, ["kms:PutKeyPolicy", "kms:EnableKey"])
+
+
+@pytest.mark.parametrize(
+    ("after", "severity", "words"),
+    [
+        (
+            [statement({"AWS": APP}, "kms:Decrypt", "Deny")],
+            Severity.HIGH,
+            f"{APP} is denied Decrypt",
+        ),
+        (
+            [statement("*", "kms:Decrypt", "Deny", Condition=EVIL)],
+            Severity.HIGH,
+            "whoever is not spared by name is denied Decrypt",
+        ),
+        (
+            [statement("*", ["kms:Encrypt", "kms:Decrypt"], "Deny", Condition=ELSEWHERE)],
+            Severity.MEDIUM,
+            "under a new condition whoever is not spared by name is denied Decrypt, Encrypt",
+        ),
+        (
+            [statement({"AWS": APP}, "kms:Decrypt", "Deny", Condition=MFA)],
+            Severity.MEDIUM,
+            f"under a new condition {APP} is denied Decrypt",
+        ),
+        # what every security handbook advises, or what does not keep anybody from using it
+        (
+            [statement("*", "*", "Deny", Condition={"Bool": {"aws:SecureTransport": "false"}})],
+            0,
+            "",
+        ),
+        ([statement({"AWS": APP}, "kms:ScheduleKeyDeletion", "Deny")], 0, ""),
+        ([statement({"AWS": FOREIGN}, "kms:Decrypt", "Deny")], 0, ""),
+        ([statement({"AWS": role("second")}, USE)], 0, ""),
+    ],
+)
+def test_who_is_kept_from_using_the_key(after: list[Any], severity: int, words: str) -> None:
+    """To deny everybody but oneself what a key is for holds the data hostage."""
+    statements = [ACCOUNT_ITSELF, statement({"AWS": APP}, USE)]
+    found = closed(policy(*statements, *after), ARN, ACCOUNT, BASE, roles=[], our_actions=[])
+    said = {(one.severity, one.words) for one in found}
+    assert said == set() if not words else (severity, words) in said
+    # It is no news where the baseline says so already.
+    known = policy(*statements, *after)
+    assert closed(known, ARN, ACCOUNT, known, roles=[], our_actions=[]) == []
+
+
+def test_that_a_use_is_dropped_counts_once_nobody_is_left_who_has_it() -> None:
+    before = policy(RULED, statement({"AWS": APP}, USE), statement({"AWS": role("b")}, USE))
+    one_less = policy(RULED, statement({"AWS": role("b")}, USE))
+    assert closed(one_less, ARN, ACCOUNT, before, roles=[], our_actions=[]) == []
+    (said,) = closed(policy(RULED), ARN, ACCOUNT, before, roles=[], our_actions=[])
+    assert (said.severity, said.words) == (Severity.HIGH, "nobody may Decrypt, Encrypt any more")
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        [ACCOUNT_ITSELF, statement("*", "kms:*", "Deny", Condition=ELSEWHERE)],
+        [
+            ACCOUNT_ITSELF
+            | {"Condition": {"DateLessThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}}
+        ],
+    ],
+)
+def test_rights_of_ours_that_hang_on_a_new_condition_are_a_danger(after: list[Any]) -> None:
+    """Nobody can say whether it is ever met: it may be there to lock us out."""
+    us = {"roles": [OURS], "our_actions": ["kms:PutKeyPolicy", "kms:EnableKey"]}
+    found = closed(policy(*after), ARN, ACCOUNT, BASE, **us)
+    words = "only under a new condition may kms-monitor EnableKey, PutKeyPolicy"
+    assert (Severity.HIGH, words) in [(one.severity, one.words) for one in found]
+
+
 def test_actions_in_words() -> None:
     everything = next(iter(BASE.statements)).actions
     assert in_words(everything) == "use kms:*"

@@ -68,3 +68,19 @@ async def test_both_doors_share_their_clients() -> None:
     async with Aws(Metrics(), home_region="eu-west-1") as aws:
         door = aws.guarded(lambda: None)
         assert door.clients is aws.clients
+
+
+async def test_a_call_that_has_waited_for_its_turn_is_not_sent_through_that_door() -> None:
+    """The door was open when it came; see `monitor.writes`."""
+    switch = KillSwitch()
+    async with Aws(Metrics(), home_region="eu-west-1") as aws:
+        door = aws.guarded(switch.may_write)
+        client = await door.kms("111122223333", "eu-west-1")
+
+        async def enable() -> None:
+            async with door.calling("kms", "EnableKey"):
+                switch.on = True
+                await client.enable_key(KeyId="any")
+
+        with pytest.raises(WorthRetrying, match="kms:EnableKey: not sent: the kill switch"):
+            await enable()

@@ -15,6 +15,7 @@ from monitor.decision import Action, Decision, Outcome
 from monitor.delivery import Delivery, Disposition, worst
 from monitor.detection import Detection
 from monitor.detector import Base, NoOptions
+from monitor.detectors.key_changed import KeyChanged
 from monitor.detectors.key_deletion_scheduled import DeletionOptions, KeyDeletionScheduled
 from monitor.detectors.key_disabled import KeyDisabled
 from monitor.detectors.key_restored import KeyEnabled
@@ -34,8 +35,10 @@ from monitor.testing.fakes import HandClock
 from monitor.trust import Trust
 from tests.samples import (
     ACCOUNT,
+    ARN,
     EPOCH,
     KEY,
+    KMS,
     NOBODY,
     OTHER_ACCOUNT,
     REGION,
@@ -75,6 +78,11 @@ class BreaksOnce(Base[NoOptions]):
             self.broke = True
             raise RuntimeError
         return []
+
+
+class BreaksOnPolicies(BreaksOnce):
+    name = "breaks_on_policies"
+    events = frozenset({(KMS, "PutKeyPolicy")})
 
 
 class Archive:
@@ -262,6 +270,17 @@ async def test_a_detector_that_breaks_neither_stops_the_repair_nor_loses_the_mes
     assert await world.process(body()) is RETRY
     assert world.repaired == [KEY]
     assert await world.process(body()) is DONE
+    assert world.repaired == [KEY]
+
+
+async def test_a_change_on_which_a_detector_breaks_is_not_taken_for_one_that_nobody_minds() -> None:
+    """Else who finds a policy that breaks the one detector that minds it has it accepted."""
+    world = World(BreaksOnPolicies(), KeyChanged(NoOptions()))
+    request = {"keyId": ARN, "policyName": "default", "policy": "{}"}
+    text = body(eventName="PutKeyPolicy", requestParameters=request)
+    assert await world.process(text) is RETRY
+    assert world.repaired == []
+    assert await world.process(text) is DONE
     assert world.repaired == [KEY]
 
 

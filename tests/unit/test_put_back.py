@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from monitor.baseline import Baseline, accepted, damaged, resolved, sighted
 from monitor.changes import CHANGING, READING, changes_of
 from monitor.errors import Denied, WorthRetrying
+from monitor.finding import Aspect
 from monitor.key import KeySnapshot, KeyState, canonical
-from monitor.register import STATE, by_aspect, registers_of
+from monitor.register import POLICY, STATE, by_aspect, registers_of
 from monitor.repair.live import LiveKeys
 from monitor.repair.plan import Limits, RepairPlan, differs, plan
 from monitor.repair.work import Work
 from monitor.repair.writing import KeyWriter
+from monitor.simulator.words import Refusal
 from tests.direct_kms import Playground
 from tests.samples import ACCOUNT, REGION
 
@@ -377,3 +379,30 @@ async def test_rotation_of_a_replica_is_set_where_the_primary_is() -> None:
 
 def test_every_call_that_is_read_has_its_part_of_a_key() -> None:
     assert CHANGING.keys() == READING.keys()
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+async def test_what_cannot_be_read_back_is_not_called_right(code: str) -> None:
+    scene = Scene(multi_region=False, disabled=False)
+    await scene.begin()
+    assert scene.attack(("PutKeyPolicy", True))
+    wanted = {POLICY: scene.baseline.value(POLICY)}
+    live, _ = await scene.keys.read_parts(await scene.keys.read(scene.key), {Aspect.POLICY})
+    call = scene.ground.call
+
+    def refusing(operation: str, parameters: Any, caller: Any, region: str) -> Any:
+        if operation == "GetKeyPolicy" and ("kms-monitor", "PutKeyPolicy") in scene.ground.written:
+            raise Refusal(code, "no")
+        return call(operation, parameters, caller, region)
+
+    scene.ground.call = refusing  # type: ignore[method-assign]
+    work = Work(
+        scene.keys,
+        KeyWriter(scene.ground),
+        scene.ground.clock,
+        wanted=wanted,
+        limits=Limits(),
+        settle_seconds=20,
+    )
+    with pytest.raises(WorthRetrying, match=r"read back: .*, after PutKeyPolicy succeeded"):
+        await work.carry_out(live)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.errors import WorthRetrying
 from monitor.quota import CANCEL, PER_SECOND, Bucket, most
 from monitor.simulator.kms.quotas import PER_SECOND as OF_AWS
 from monitor.simulator.kms.quotas import Quotas
@@ -155,3 +156,30 @@ async def test_whoever_gives_up_waiting_does_not_keep_the_others(clock: LoopCloc
     began = clock.monotonic()
     await write(writes, aws, "EnableKey")
     assert clock.monotonic() - began < 1.0
+
+
+@pytest.mark.parametrize("call", [CANCEL, "EnableKey"])
+async def test_the_kill_switch_stops_calls_that_wait_for_their_turn(
+    clock: LoopClock, call: str
+) -> None:
+    writes, stopped, sent = Writes(clock), list[str](), list[float]()
+
+    async def one() -> None:
+        async with writes.turn(HERE, call, lambda: stopped[0] if stopped else None):
+            sent.append(clock.monotonic())
+
+    waiting = [asyncio.create_task(one()) for _ in range(40)]
+    await asyncio.sleep(2)
+    before = len(sent)
+    assert 0 < before < 40
+    stopped.append("the kill switch is on")
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert len(sent) == before
+    refused = [one for one in ended if one is not None]
+    assert len(refused) == 40 - before
+    assert all(
+        isinstance(error, WorthRetrying) and str(error) == f"kms:{call}: not sent: {stopped[0]}"
+        for error in refused
+    )
+    stopped.clear()
+    await one()  # nothing is left that would hold up others

@@ -20,15 +20,16 @@ from msgspec.structs import replace
 from monitor.approval import Use
 from monitor.aws import Aws
 from monitor.baseline import Origin
+from monitor.changes import changes_of
 from monitor.decision import Decision, Outcome, Reason, Verdict
 from monitor.errors import Denied, MonitorError, NotWorthRetrying, WorthRetrying
 from monitor.event import actor_of
-from monitor.finding import Actor, Kind
+from monitor.finding import Actor, Aspect, Kind
 from monitor.key import KeyRef, KeyState
 from monitor.ledger import StoreError, key_lease
 from monitor.metrics import Metrics
 from monitor.plugins import Services
-from monitor.register import STATE
+from monitor.register import POLICY, STATE
 from monitor.repair.live import confirms
 from monitor.responders.restore_key import RestoreKey, RestoreOptions
 from monitor.stores.memory import MemoryStore
@@ -531,6 +532,23 @@ async def test_a_late_change_after_which_damage_was_seen_repairs_it() -> None:
     assert world.key.calls == ["EnableKey"]
 
 
+async def test_damage_from_the_future_makes_no_change_before_it_look_damaged() -> None:
+    """A forged message costs no write, at once or later: here of two changes the older would win."""
+    world = World("Enabled")
+    world.knows(S.ENABLED)
+    forged = replace(DELETION, event_id="forged", event_time=EPOCH + 1e9)
+    assert (await world.responder.respond(decision(forged))).outcome is Outcome.ALREADY
+    await asyncio.sleep(60)
+    world.key.state = "Disabled"  # by somebody who may, after he had enabled it
+    now = world.clock.now()
+    older = replace(ENABLED, event_time=now - 1)
+    world.history.records = [
+        written(older, eventTime=datetime.fromtimestamp(now - 1, UTC).isoformat())
+    ]
+    await world.responder.respond(accept(older, received_at=now))
+    assert world.key.calls == []
+
+
 async def test_a_late_change_in_dry_run_would_repair() -> None:
     world = World("Disabled")
     world.knows(S.DISABLED, damaged_at=EPOCH + 2)
@@ -638,6 +656,34 @@ async def test_a_deletion_is_confirmed_with_its_waiting_period(
     assert confirms(written(found, requestParameters={"keyId": ARN}), found) is confirmed
     other = written(found, responseElements={"keyId": ARN, "pendingWindowInDays": 8})
     assert confirms(other, found) is (claimed in {"8", None})
+
+
+@pytest.mark.parametrize("claimed", ["arn:aws:iam::222222222222:root", "*"])
+async def test_a_real_change_is_not_confirmed_with_other_values_than_it_had(claimed: str) -> None:
+    """Who may write into the queue and knows a real change of an approved actor's, names its id."""
+    real = {"keyId": ARN, "policyName": "default", "policy": '{"Statement":[]}'}
+    policy = json.dumps({"Statement": [{"Effect": "Allow", "Principal": {"AWS": claimed}}]})
+    forged = event(eventName="PutKeyPolicy", requestParameters={**real, "policy": policy})
+    found = finding(
+        detector="key_policy_changed",
+        event_name="PutKeyPolicy",
+        aspect=Aspect.POLICY,
+        actor=ALICE,
+        changes=changes_of(forged),
+    )
+    recorded = written(found, requestParameters=real)
+    assert not confirms(recorded, found)
+    true = replace(
+        found, changes=changes_of(event(eventName="PutKeyPolicy", requestParameters=real))
+    )
+    assert confirms(recorded, true)
+
+    world = World("Enabled", history_seconds=0)
+    world.history.records = [recorded]
+    action = await world.responder.respond(accept(found, Reason.APPROVED_ACTOR))
+    known = world.store.right.get(KEY)
+    assert known is None or known.value(POLICY) is None, "the forged policy is now right"
+    assert action.outcome is not Outcome.DONE
 
 
 # -- one at a time
