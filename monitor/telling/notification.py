@@ -33,6 +33,7 @@ goes away or changes its meaning; new members may come at any time):
     budget        null, or `key` or `account`: the budget of repairs that is used up, so that nothing but
                   a deletion is taken back
     dry_run       true: nothing was written, however bad it is (mode observe, or the kill switch)
+    unsafe_seconds  from the first bad event until all was right; null while it is not, or never was wrong
     outcome       how the repair went: an outcome of `monitor.decision.Outcome`, or `unrepaired`
                   (due, and nobody did it), or `told` (none was due)
     account, region, caused   `caused` is the key state that the event leads to, or null
@@ -63,6 +64,7 @@ from monitor.finding import Actor, Finding
 from monitor.telling import advice, exhibit, grounds
 from monitor.telling.headline import LIMIT, NAME, clean, subject
 from monitor.telling.times import ago, moment
+from monitor.telling.unsafe import unsafe_seconds
 
 SCHEMA: Final = "kms-monitor.notification/1"
 MOST_DETAILS: Final = 20
@@ -202,6 +204,7 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
         "dry_run": decision.dry_run,
         "budget": decision.budget.value if decision.budget else None,
         "outcome": advice.stage(decision),
+        "unsafe_seconds": unsafe_seconds(decision),
         "account": clean(finding.account, name),
         "region": clean(finding.region, name),
         "caused": finding.caused.value if finding.caused else None,
@@ -290,6 +293,8 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
     received = moment(decision.received_at)
     came = f", received {received}" if received else ""
     lines.append(f"When    {moment(finding.event_time) or 'unknown'}{came}")
+    if (unsafe := unsafe_seconds(decision)) is not None:
+        lines.append(f"Unsafe  for {ago(unsafe)}")
     place = f"account {clean(finding.account, name)}, Region {clean(finding.region, name)}"
     lines.append(f"Where   {place}, environment {clean(environment, name)}")
     lines += [
