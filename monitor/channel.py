@@ -72,6 +72,7 @@ class Channel:
     """Tells each decision, alone or with others. Subclasses have `name`, `Options`, `tell` and `tell_many`."""
 
     name: ClassVar[str]
+    Options: ClassVar[type[BaseModel]]
     repairs: ClassVar[bool] = False
     aspects: ClassVar[frozenset[Aspect]] = frozenset()
 

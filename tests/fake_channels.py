@@ -176,9 +176,11 @@ def pagerduty_faults(body: bytes) -> list[str]:
         datetime.fromisoformat(payload["timestamp"])
     if not isinstance(payload.get("custom_details", {}), dict):
         wrong.append("'payload.custom_details' is invalid")
-    for link in event.get("links", []):
-        if not link["href"].startswith("https://") or not isinstance(link["text"], str):
-            wrong.append("'links' is invalid")
+    wrong += [
+        "'links' is invalid"
+        for link in event.get("links", [])
+        if not link["href"].startswith("https://") or not isinstance(link["text"], str)
+    ]
     known = {"routing_key", "event_action", "dedup_key", "payload", "links", "images", "client"}
     wrong += [f"'{name}' is unknown" for name in event.keys() - known - {"client_url"}]
     return wrong
@@ -194,33 +196,31 @@ def slack_faults(message: dict[str, Any]) -> list[str]:
     blocks = [one for part in message.get("attachments", []) for one in part["blocks"]]
     if not 0 < len(blocks) <= 50:
         wrong.append("blocks")
-    for block in blocks:
-        match block["type"]:
-            case "header":
-                wrong += text_faults(block["text"], 150)
-            case "section":
-                if ("text" in block) == ("fields" in block):
-                    wrong.append("section")
-                if "text" in block:
-                    wrong += text_faults(block["text"], 3000)
-                fields = block.get("fields", [])
-                wrong += ["fields"] * (len(fields) > 10)
-                for field in fields:
-                    wrong += text_faults(field, 2000)
-            case "actions":
-                names = [one["action_id"] for one in block["elements"]]
-                wrong += ["action_id"] * (len(set(names)) < len(names) or len(names) > 25)
-                for one in block["elements"]:
-                    wrong += text_faults(one["text"], 75)
-                    wrong += ["url"] * (not one["url"].startswith("https://"))
-                    wrong += ["url"] * (len(one["url"]) > 3000)
-            case "context":
-                wrong += ["context"] * (len(block["elements"]) > 10)
-                for one in block["elements"]:
-                    wrong += text_faults(one, 2000)
-            case other:
-                wrong.append(f"unknown block {other}")
-    return wrong
+    return wrong + [fault for block in blocks for fault in block_faults(block)]
+
+
+def block_faults(block: dict[str, Any]) -> list[str]:
+    match block["type"]:
+        case "header":
+            return text_faults(block["text"], 150)
+        case "section" if "text" in block and "fields" not in block:
+            return text_faults(block["text"], 3000)
+        case "section" if 0 < len(block.get("fields", [])) <= 10 and "text" not in block:
+            return [fault for one in block["fields"] for fault in text_faults(one, 2000)]
+        case "actions" if len({one["action_id"] for one in block["elements"]}) == len(
+            block["elements"]
+        ):
+            return [fault for one in block["elements"] for fault in button_faults(one)]
+        case "context" if len(block["elements"]) <= 10:
+            return [fault for one in block["elements"] for fault in text_faults(one, 2000)]
+        case _:
+            return [f"block {block}"]
+
+
+def button_faults(button: dict[str, Any]) -> list[str]:
+    address = button["url"]
+    wrong = ["url"] * (not address.startswith("https://") or len(address) > 3000)
+    return wrong + text_faults(button["text"], 75)
 
 
 def text_faults(text: dict[str, Any], most: int) -> list[str]:
@@ -261,7 +261,9 @@ def card_faults(message: dict[str, Any]) -> list[str]:
             wrong.append("empty run")
         if one["type"] == "TextBlock" and one["text"] not in OURS:
             wrong.append("Markdown from outside")
-    for action in card.get("actions", []):
-        if action["type"] != "Action.OpenUrl" or not action["url"].startswith("https://"):
-            wrong.append("action")
+    wrong += [
+        "action"
+        for action in card.get("actions", [])
+        if action["type"] != "Action.OpenUrl" or not action["url"].startswith("https://")
+    ]
     return wrong

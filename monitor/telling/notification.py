@@ -64,7 +64,7 @@ from monitor.finding import Actor, Finding
 from monitor.telling import advice, exhibit, grounds
 from monitor.telling.headline import LIMIT, NAME, clean, subject
 from monitor.telling.times import ago, moment
-from monitor.telling.unsafe import unsafe_seconds
+from monitor.telling.unsafe import unsafe_lines, unsafe_seconds
 
 SCHEMA: Final = "kms-monitor.notification/1"
 MOST_DETAILS: Final = 20
@@ -293,15 +293,17 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
     received = moment(decision.received_at)
     came = f", received {received}" if received else ""
     lines.append(f"When    {moment(finding.event_time) or 'unknown'}{came}")
-    if (unsafe := unsafe_seconds(decision)) is not None:
-        lines.append(f"Unsafe  for {ago(unsafe)}")
     place = f"account {clean(finding.account, name)}, Region {clean(finding.region, name)}"
     lines.append(f"Where   {place}, environment {clean(environment, name)}")
     lines += [
         f"        {clean(label, 64)}: {clean(value, limit)}"
         for label, value in list(finding.details.items())[:MOST_DETAILS]
     ]
-    lines += approval_lines(decision, limit) + grounds.lines(decision, limit)
+    lines += [
+        *unsafe_lines(decision),
+        *approval_lines(decision, limit),
+        *grounds.lines(decision, limit),
+    ]
     if finding.techniques:
         names = ", ".join(clean(one, 16) for one in finding.techniques[:MOST_TAGS])
         lines.append(f"ATT&CK  {names}")

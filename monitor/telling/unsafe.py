@@ -5,6 +5,7 @@ import math
 from monitor.decision import Decision, Outcome
 from monitor.finding import Kind
 from monitor.telling import advice
+from monitor.telling.times import ago
 
 
 def unsafe_seconds(decision: Decision) -> int | None:
@@ -21,3 +22,9 @@ def unsafe_seconds(decision: Decision) -> int | None:
 def whole(seconds: float) -> int | None:
     """None where a clock said nonsense."""
     return round(max(0.0, seconds)) if math.isfinite(seconds) else None
+
+
+def unsafe_lines(decision: Decision) -> list[str]:
+    """For people; nothing where there is nothing to say."""
+    seconds = unsafe_seconds(decision)
+    return [] if seconds is None else [f"Unsafe  for {ago(seconds)}"]
