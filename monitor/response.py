@@ -215,7 +215,9 @@ class Response:
             detail = f"{action.detail}; unrecorded, for the store cannot be used"
             action = replace(action, detail=detail)
         self.note(action, decision, action.outcome)
-        self.metrics.responder_up.labels(responder.name).set(action.outcome.settled)
+        # To refuse is all that a repair can do for a key that is gone; a channel that refuses is broken.
+        broken = action.outcome is Outcome.REFUSED and not responder.repairs
+        self.metrics.responder_up.labels(responder.name).set(action.outcome.settled and not broken)
         return action
 
     def note(self, action: Action, decision: Decision, outcome: Outcome) -> None:

@@ -187,6 +187,8 @@ class Needs:
                 found = self.seen_by(account, right.on)
             case On.TRAILS:
                 found = (f"arn:{partition}:cloudtrail:*:*:trail/*",)
+            case On.PRODUCTS:
+                found = (f"arn:{partition}:securityhub:*:{account.id}:product/*",)
             case On.PRINCIPALS:
                 start = f"arn:{partition}:iam::{account.id}:"
                 found = (f"{start}role/*", f"{start}user/*")
