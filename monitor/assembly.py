@@ -154,6 +154,7 @@ def assemble(
             keeper=keeper,
             budgets=budgets,
             may_write=kill_switch.may_write,
+            fallbacks=settings.fallbacks,
         ),
         Duplicates(store, clock, metrics),
         Books(metrics),

@@ -17,6 +17,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from monitor.account_metrics import AccountMetrics
 from monitor.approval import State
+from monitor.channel_metrics import ChannelMetrics
 from monitor.decision import Budget, Outcome, Reason
 from monitor.delivery import Disposition
 from monitor.finding import Severity
@@ -241,6 +242,7 @@ class Metrics(FoundMetrics):
         self.material = MaterialMetrics(self.registry, p)
         self.settings = SettingsMetrics(self.registry, p)
         self.accounts = AccountMetrics(self.registry, p)
+        self.channels = ChannelMetrics(self.registry, p)
         self.replicas = ReplicaMetrics(self.registry, p)
         self.approvals = Gauge(
             p + "approvals",
@@ -287,6 +289,7 @@ class Metrics(FoundMetrics):
                 self.findings.labels(detector, severity.word)
         for responder in responders or []:
             self.responder_up.labels(responder)
+            self.channels.fallbacks.labels(responder)
             self.action_seconds.labels(responder)
             for outcome in Outcome:
                 self.actions.labels(responder, outcome.value)

@@ -179,6 +179,7 @@ class Reload:
         known = pipeline.rules
         rules = replace(rules, own_arns=known.own_arns, places=known.places)
         other, pipeline.rules = rules != pipeline.rules, rules
+        pipeline.response.fallbacks = running.fallbacks
         self.kill_switch.on = running.kill_switch
         self.kill_switch.file = running.kill_switch_file
         self.running, self.loaded = running, loaded

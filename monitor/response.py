@@ -59,8 +59,11 @@ class Response:
         keeper: LogKeeper | None = None,
         budgets: Budgets | None = None,
         may_write: Callable[[], str | None] = lambda: None,
+        fallbacks: Mapping[str, str] | None = None,
     ) -> None:
         """`origins`: whose each responder is, by its name, for the log.
+
+        `fallbacks`: who tells instead, by the name of who could not.
 
         `may_write` says why nothing may be written just now: the kill switch.
         """
@@ -69,6 +72,7 @@ class Response:
         self.incidents = incidents
         self.keeper = keeper or LogKeeper(store, clock, metrics)
         self.may_write = may_write
+        self.fallbacks = fallbacks or {}
         self.responders = responders
         self.store = store
         self.clock = clock
@@ -94,7 +98,7 @@ class Response:
         for name in sorted(left, key=lambda one: not self.contains(one)):
             responder = self.responders[name]
             if not isinstance(responder, Container):
-                decision = await self.act_once(name, decision)
+                decision = await self.fall_back(name, await self.act_once(name, decision))
             elif responder.wants(decision):
                 decision = await self.act_once(name, self.held_back(decision))
         if self.incidents is not None:
@@ -143,6 +147,15 @@ class Response:
     async def act_once(self, name: str, decision: Decision) -> Decision:
         action = await self.once(self.responders[name], decision)
         return replace(decision, done=(*decision.done, action))
+
+    async def fall_back(self, name: str, decision: Decision) -> Decision:
+        """Have another tell what this one could not. Its own delivery is tried again all the same."""
+        while (other := self.fallbacks.get(name)) is not None and could_not(decision.done[-1]):
+            if other in decision.responders or other not in self.responders:
+                break  # it is told there anyway
+            self.metrics.channels.fallbacks.labels(name).inc()
+            name, decision = other, await self.act_once(other, decision)
+        return decision
 
     def with_tellers(self, decision: Decision) -> Decision:
         """An accepted change is not told, unless it closes an incident that people know of.
@@ -202,7 +215,9 @@ class Response:
             detail = f"{action.detail}; unrecorded, for the store cannot be used"
             action = replace(action, detail=detail)
         self.note(action, decision, action.outcome)
-        self.metrics.responder_up.labels(responder.name).set(action.outcome.settled)
+        # To refuse is all that a repair can do for a key that is gone; a channel that refuses is broken.
+        broken = action.outcome is Outcome.REFUSED and not responder.repairs
+        self.metrics.responder_up.labels(responder.name).set(action.outcome.settled and not broken)
         return action
 
     def note(self, action: Action, decision: Decision, outcome: Outcome) -> None:
@@ -294,6 +309,12 @@ class Response:
     def store_failed(self, call: str, error: StoreError) -> None:
         self.metrics.store_errors.labels(call).inc()
         self.log.error("store cannot be used", call=call, error=str(error))
+
+
+def could_not(action: Action) -> bool:
+    """Whether it was tried and nobody was told. What is being done elsewhere was not tried here."""
+    good = action.outcome in {Outcome.DONE, Outcome.ALREADY, Outcome.WOULD, Outcome.UNCONFIRMED}
+    return not good and bool(action.finished_at)
 
 
 def ends_for_all(decision: Decision) -> bool:

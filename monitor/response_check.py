@@ -7,6 +7,7 @@ meant for later.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Any
 
 from monitor import plugins
 from monitor.key import KeyRef
@@ -43,6 +44,7 @@ def faults_of_response(settings: Settings, loaded: plugins.Loaded, where: Where)
     found += twice("tiers", settings.tiers)
     found += faults_of_names("response", settings.response, settings)
     found += faults_of_names("maintenance", settings.maintenance, settings)
+    found += faults_of_fallbacks(settings, loaded)
     for number, tier in enumerate(settings.tiers):
         if tier.name == TIER_0 and tier.never_approve is False:
             found.append((("tiers", number, "never_approve"), f"is always on for {TIER_0}"))
@@ -91,6 +93,26 @@ def faults_of_rule(
     ]
     if repairs != sorted(repairs, reverse=True):
         yield "responders", "those that repair have to stand before those that tell"
+
+
+def faults_of_fallbacks(settings: Settings, loaded: plugins.Loaded) -> Iterator[Fault]:
+    """Names that there are not or that repair, and circles."""
+    for name, other in settings.fallbacks.items():
+        for one in (name, other):
+            if one not in settings.responders:
+                fault = f"the settings have no responder {one}{meant(one, settings.responders)}"
+                yield ("fallbacks", name), fault
+            elif one in loaded.responders and does_more_than_tell(loaded.responders[one].plugin):
+                yield ("fallbacks", name), f"{one} does more than to tell"
+        passed = [name]
+        while (after := settings.fallbacks.get(passed[-1])) is not None and after not in passed:
+            passed.append(after)
+        if after == name:
+            yield ("fallbacks", name), f"goes in a circle: {', '.join([*passed, name])}"
+
+
+def does_more_than_tell(plugin: Any) -> bool:
+    return bool(plugin.repairs) or hasattr(plugin, "wants")
 
 
 def meant(name: str, known: Iterable[str]) -> str:

@@ -22,8 +22,11 @@ PREFIX = "KMS_MONITOR_"
 LARGEST = 1024 * 1024
 """Bytes. Nobody writes more settings by hand."""
 
-SECRET = re.compile(r"secret|passw|token|credential|external_id|private|auth", re.IGNORECASE)
-"""Settings of such names are never shown."""
+SECRET = re.compile(
+    r"secret|passw|token|credential|external_id|private|auth|webhook|routing_key|address|_env$",
+    re.IGNORECASE,
+)
+"""Settings of such names are never shown: somebody may have put the secret where its place is named."""
 
 Path_ = tuple[str | int, ...]
 Places = dict[Path_, int | str]

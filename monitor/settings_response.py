@@ -10,7 +10,7 @@ from pydantic import Field
 from monitor.approval import NeverApprove
 from monitor.maintenance import Maintenance
 from monitor.response_rules import ResponseRule
-from monitor.setting_types import Model
+from monitor.setting_types import Model, Name
 from monitor.suppression import Suppression
 from monitor.tiers import Tier, never_approved
 
@@ -43,6 +43,11 @@ class ResponseSettings(Model):
         None,
         description="A file that, while it is there, does the same at once. Guard its folder as you "
         "guard the settings.",
+    )
+    fallbacks: dict[Name, Name] = Field(
+        default_factory=dict,
+        description="Who tells instead, by the responder that could not: both named under "
+        "`responders`, and neither repairs.",
     )
     suppressions: list[Suppression] = Field(
         default_factory=list,

@@ -94,6 +94,8 @@ class Needs:
             yield from self.repairs()
         if self.writes and self.contains():
             yield from table.CONTAIN
+        if "security_hub" in self.loaded.responders:
+            yield from table.SECURITY_HUB
         if self.writes and "restore_sight" in self.loaded.responders:
             yield from table.SEE
 
@@ -133,6 +135,10 @@ class Needs:
             yield from table.DISCOVER_TOPICS
         if "sns" in self.loaded.responders:
             yield from table.SNS
+        if "eventbridge" in self.loaded.responders:
+            yield from table.EVENTBRIDGE
+        if "email" in self.loaded.responders:
+            yield from table.EMAIL
         if self.secrets and not self.escrow_role:
             yield from table.ESCROW
         if settings.store.kind == "dynamodb" and settings.store.role_arn is None:
@@ -183,6 +189,8 @@ class Needs:
                 found = self.seen_by(account, right.on)
             case On.TRAILS:
                 found = (f"arn:{partition}:cloudtrail:*:*:trail/*",)
+            case On.PRODUCTS:
+                found = (f"arn:{partition}:securityhub:*:{account.id}:product/*",)
             case On.PRINCIPALS:
                 start = f"arn:{partition}:iam::{account.id}:"
                 found = (f"{start}role/*", f"{start}user/*")
@@ -234,12 +242,24 @@ class Needs:
                 found = (arn, f"{arn}/index/changes")
             case On.EVENT_TOPICS | On.TOLD_BY:
                 found = self.topics(on)
+            case On.TOLD_ON:
+                found = self.option("eventbridge", "bus_arn")
+            case On.SENDER:
+                start = f"arn:{self.partition}:ses:{''.join(self.option('email', 'region'))}"
+                sender = "".join(self.option("email", "sender"))
+                domain = sender.partition("@")[2]
+                found = (f"{start}:{self.home}:identity/{one}" for one in (sender, domain))
             case On.LOG_FILES:
                 buckets = self.settings.watched.buckets or [f"arn:{self.partition}:s3:::*"]
                 found = (f"{bucket}/*AWSLogs/*" for bucket in buckets)
             case _:
                 found = ("*",)
         return tuple(found) or ("*",)
+
+    def option(self, responder: str, name: str) -> list[str]:
+        """What an option of a responder says; nothing where that is not enabled."""
+        recipe = self.loaded.responders.get(responder)
+        return [str(getattr(recipe.options, name, ""))] if recipe else []
 
     def topics(self, on: On) -> list[str]:
         recipe = self.loaded.responders.get("sns")

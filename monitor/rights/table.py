@@ -39,6 +39,9 @@ class On(StrEnum):
     EVENT_TOPICS = "event topics"
     """Those that wrap events, and those that people are told by."""
     TOLD_BY = "told by"
+    PRODUCTS = "products of Security Hub"
+    TOLD_ON = "the bus that is told on"
+    SENDER = "the sender of e-mail"
     SIGHT_QUEUES = "queues that we see by"
     SIGHT_TOPICS = "topics that we see by"
     TABLE = "table"
@@ -251,6 +254,11 @@ DISCOVER_TOPICS: Final = (
 )
 SNS: Final = (Right("Tell", ("sns:Publish",), On.TOLD_BY),)
 """The responder `sns`."""
+EVENTBRIDGE: Final = (Right("TellOnBus", ("events:PutEvents",), On.TOLD_ON),)
+EMAIL: Final = (Right("TellByEmail", ("ses:SendEmail",), On.SENDER),)
+"""The responders of these names."""
+SECURITY_HUB: Final = (Right("TellSecurityHub", ("securityhub:BatchImportFindings",), On.PRODUCTS),)
+"""The responder `security_hub`: in every guarded account, for only that may import its findings."""
 
 ESCROW: Final = (Right("ReadEscrow", ("secretsmanager:GetSecretValue",), On.SECRETS),)
 """The escrow `secretsmanager`, without a role of its own."""

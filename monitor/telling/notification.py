@@ -33,6 +33,7 @@ goes away or changes its meaning; new members may come at any time):
     budget        null, or `key` or `account`: the budget of repairs that is used up, so that nothing but
                   a deletion is taken back
     dry_run       true: nothing was written, however bad it is (mode observe, or the kill switch)
+    unsafe_seconds  from the first bad event until all was right; null while it is not, or never was wrong
     outcome       how the repair went: an outcome of `monitor.decision.Outcome`, or `unrepaired`
                   (due, and nobody did it), or `told` (none was due)
     account, region, caused   `caused` is the key state that the event leads to, or null
@@ -63,6 +64,7 @@ from monitor.finding import Actor, Finding
 from monitor.telling import advice, exhibit, grounds
 from monitor.telling.headline import LIMIT, NAME, clean, subject
 from monitor.telling.times import ago, moment
+from monitor.telling.unsafe import unsafe_lines, unsafe_seconds
 
 SCHEMA: Final = "kms-monitor.notification/1"
 MOST_DETAILS: Final = 20
@@ -202,6 +204,7 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
         "dry_run": decision.dry_run,
         "budget": decision.budget.value if decision.budget else None,
         "outcome": advice.stage(decision),
+        "unsafe_seconds": unsafe_seconds(decision),
         "account": clean(finding.account, name),
         "region": clean(finding.region, name),
         "caused": finding.caused.value if finding.caused else None,
@@ -296,7 +299,11 @@ def text(decision: Decision, environment: str, limit: int = LIMIT) -> str:
         f"        {clean(label, 64)}: {clean(value, limit)}"
         for label, value in list(finding.details.items())[:MOST_DETAILS]
     ]
-    lines += approval_lines(decision, limit) + grounds.lines(decision, limit)
+    lines += [
+        *unsafe_lines(decision),
+        *approval_lines(decision, limit),
+        *grounds.lines(decision, limit),
+    ]
     if finding.techniques:
         names = ", ".join(clean(one, 16) for one in finding.techniques[:MOST_TAGS])
         lines.append(f"ATT&CK  {names}")

@@ -29,6 +29,7 @@ with warnings.catch_warnings():
 ROOT = Path(monitor.__file__).parent.parent
 HOME, MEMBER = "111122223333", "444455556666"
 SNS = {"topic_arn": f"arn:aws:sns:eu-west-1:{HOME}:people"}
+BUS = f"arn:aws:events:eu-west-1:{HOME}:event-bus/security"
 ROLE = f"arn:aws:iam::{MEMBER}:role/ops/kms-monitor"
 
 
@@ -80,6 +81,13 @@ EVERYTHING = {
     "watched": {"buckets": ["arn:aws:s3:::trail"]},
     "escrows": {"secretsmanager": {"secret": "kms/{key_id}", "region": "eu-west-1"}},
     "sns_topics": [f"arn:aws:sns:eu-west-1:{HOME}:events"],
+    "responders": {
+        "restore_key": {},
+        "sns": SNS,
+        "eventbridge": {"bus_arn": BUS},
+        "email": {"region": "eu-west-1", "sender": "a@example.org", "recipients": ["b@c.org"]},
+        "security_hub": {},
+    },
 }
 
 
@@ -137,6 +145,14 @@ def test_sids_are_unique_in_each_policy() -> None:
     assert len(sids) == len(set(sids))
 
 
+def test_who_tells_may_do_so_on_what_the_settings_name_and_nowhere_else() -> None:
+    made = policies.home_policy(needs(**EVERYTHING))
+    assert statement(made, "TellOnBus")["Resource"] == BUS
+    start = f"arn:aws:ses:eu-west-1:{HOME}:identity"
+    senders = statement(made, "TellByEmail")["Resource"]
+    assert sorted(senders) == [f"{start}/a@example.org", f"{start}/example.org"]
+
+
 # -- what is enabled decides
 
 
@@ -168,6 +184,9 @@ def test_what_is_off_needs_nothing(changes: dict[str, Any], call: str) -> None:
         ("verify_digests", "cloudtrail:ListPublicKeys"),
         ("escrows", "secretsmanager:GetSecretValue"),
         ("escrows", "kms:ImportKeyMaterial"),
+        ("responders", "events:PutEvents"),
+        ("responders", "ses:SendEmail"),
+        ("responders", "securityhub:BatchImportFindings"),
     ],
 )
 def test_what_is_on_brings_its_calls(name: str, call: str) -> None:
@@ -215,7 +234,9 @@ def test_many_regions_are_named_once() -> None:
 
 def test_a_policy_for_every_aspect_and_region_is_not_too_long() -> None:
     regions = ["eu-west-1", *(f"ap-southeast-{n}" for n in range(1, 10))] * 3
-    one = needs(**EVERYTHING | {"accounts": [{"id": HOME, "regions": regions}]})
+    told = {"restore_key": {}, "sns": SNS}  # people are not told in every way that there is
+    accounts = [{"id": HOME, "regions": regions}]
+    one = needs(**EVERYTHING | {"accounts": accounts, "responders": told})
     made = policies.document([policies.allow(each) for each in one.asked_at_home()])
     made["Statement"] += [policies.allow(each) for each in one.asked_in(one.settings.accounts[0])]
     made["Statement"].append(policies.never())
