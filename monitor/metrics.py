@@ -286,7 +286,8 @@ class Metrics(FoundMetrics):
             for severity in Severity:
                 self.findings.labels(detector, severity.word)
         for responder in responders or []:
-            self.responder_up.labels(responder)
+            # Until it says otherwise: one that has had nothing to do yet does not fail.
+            self.responder_up.labels(responder).set(1)
             self.action_seconds.labels(responder)
             for outcome in Outcome:
                 self.actions.labels(responder, outcome.value)
