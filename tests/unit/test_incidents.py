@@ -299,7 +299,9 @@ async def test_a_key_has_a_series_of_its_own_while_its_incident_is_open(world: W
     (one,) = await world.store.incidents()
     where = {"account": ACCOUNT, "region": REGION, "key_id": KEY_ID, "incident": one.id[:8]}
     assert world.sample(name, **where, severity="high") == one.opened_at
-    worse = disabled(severity=Severity.CRITICAL, event_id="second", event_name="ScheduleKeyDeletion")
+    worse = disabled(
+        severity=Severity.CRITICAL, event_id="second", event_name="ScheduleKeyDeletion"
+    )
     await world.note(worse)
     assert world.sample(name, **where, severity="critical") == one.opened_at
     # Not beside the one with its former severity.
