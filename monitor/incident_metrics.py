@@ -3,14 +3,20 @@
 They show what the store knows, so that every replica shows the same.
 """
 
+from collections.abc import Iterable
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from monitor.finding import Severity
+from monitor.incident import Incident
 
 BUCKETS = (1, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400, 604_800, 2_592_000)
 """Seconds, up to the longest waiting period of a deletion."""
 EVIDENCE = ("last_use", "deadline", "grants", "aliases")
 """See `monitor.evidence_gathering`."""
+MOST_KEYS: Final = 500
+"""Keys that have a series of their own. An attack on more of them is one attack, and no more series."""
 
 
 class IncidentMetrics:
@@ -19,6 +25,12 @@ class IncidentMetrics:
             prefix + "open_incidents",
             "Keys that are not as they should be, by the highest severity so far.",
             ["severity"],
+            registry=registry,
+        )
+        self.since = Gauge(
+            prefix + "key_unsafe_since_timestamp_seconds",
+            "When the incident opened; only of keys with an open incident, the first 500 of them.",
+            ["account", "region", "key_id", "incident", "severity"],
             registry=registry,
         )
         self.contested = Gauge(
@@ -63,3 +75,10 @@ class IncidentMetrics:
             self.open.labels(severity.word)
         for by in ("us", "others"):
             self.closed.labels(by)
+
+    def show_keys(self, found: Iterable[Incident]) -> None:
+        """One series for each of these open incidents, and none for any other."""
+        self.since.clear()
+        for one in sorted(found, key=lambda one: (one.opened_at, one.id))[:MOST_KEYS]:
+            place = (one.key.account, one.key.region, one.key.key_id)
+            self.since.labels(*place, one.id[:8], one.severity.word).set(one.opened_at)

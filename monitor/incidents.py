@@ -252,6 +252,7 @@ class Incidents:
         by_severity = Counter(one.severity for one in found)
         for severity in Severity:
             self.metrics.incidents.open.labels(severity.word).set(by_severity[severity])
+        self.metrics.incidents.show_keys(found)
         self.metrics.incidents.contested.set(sum(bool(one.contested_at) for one in found))
         open_keys = {one.key for one in found}
         for key in self.deadlines.keys() - open_keys:

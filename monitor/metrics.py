@@ -288,7 +288,8 @@ class Metrics(FoundMetrics):
             for severity in Severity:
                 self.findings.labels(detector, severity.word)
         for responder in responders or []:
-            self.responder_up.labels(responder)
+            # Until it says otherwise: one that has had nothing to do yet does not fail.
+            self.responder_up.labels(responder).set(1)
             self.channels.fallbacks.labels(responder)
             self.action_seconds.labels(responder)
             for outcome in Outcome:

@@ -65,6 +65,7 @@ class Connection:
         self.log = log
         self.problem: str | None = f"not connected to {options.address}: not tried yet"
         self.backoff = Backoff(options.reconnect_min_seconds, options.reconnect_max_seconds)
+        metrics.responder_up.labels("mqtt").set(0)
 
     async def serve(self) -> None:
         """Connect, send, and connect again for ever. Ends by being cancelled."""

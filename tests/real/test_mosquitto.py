@@ -233,7 +233,7 @@ async def test_nothing_counts_without_acknowledgement(honest: int) -> None:
                     await mqtt.respond(decision())
             assert len(mqtt.outbox) == 1
             await until(lambda: "no acknowledgement within 0.3 s" in (mqtt.problem() or ""))
-            assert metric(mqtt, "responder_up") is None
+            assert metric(mqtt, "mqtt_connected") == 0
         assert broker.swallowed
 
 

@@ -17,6 +17,7 @@ from monitor.event import Event
 from monitor.evidence import Evidence, with_failed_uses
 from monitor.finding import Aspect, Kind, Severity
 from monitor.incident import Incident
+from monitor.incident_metrics import MOST_KEYS
 from monitor.incidents import GRACE, Incidents
 from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.knowledge import Knowledge
@@ -290,6 +291,31 @@ async def test_the_deadline_is_shown_while_the_incident_is_open(world: World) ->
     await world.store.put_incident(closed, expected_version=1)
     await world.incidents.check()
     assert world.sample(name, **where) is None
+
+
+async def test_a_key_has_a_series_of_its_own_while_its_incident_is_open(world: World) -> None:
+    name = "key_unsafe_since_timestamp_seconds"
+    await world.note(disabled(severity=Severity.HIGH))
+    (one,) = await world.store.incidents()
+    where = {"account": ACCOUNT, "region": REGION, "key_id": KEY_ID, "incident": one.id[:8]}
+    assert world.sample(name, **where, severity="high") == one.opened_at
+    worse = disabled(
+        severity=Severity.CRITICAL, event_id="second", event_name="ScheduleKeyDeletion"
+    )
+    await world.note(worse)
+    assert world.sample(name, **where, severity="critical") == one.opened_at
+    # Not beside the one with its former severity.
+    assert world.sample(name, **where, severity="high") is None
+    world.incidents.show([])
+    assert world.sample(name, **where, severity="critical") is None
+
+
+def test_an_attack_on_very_many_keys_makes_no_more_series_than_that(world: World) -> None:
+    keys = [KeyRef(ACCOUNT, REGION, f"{number:032}") for number in range(MOST_KEYS + 1)]
+    found = [Incident(key.key_id, key, EPOCH + 1, Severity.HIGH) for key in keys]
+    world.incidents.show(found)
+    (family,) = world.metrics.incidents.since.collect()
+    assert len(family.samples) == MOST_KEYS
 
 
 async def test_what_was_learned_from_the_damaged_key_proves_nothing(world: World) -> None:
