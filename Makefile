@@ -14,9 +14,9 @@ help:
 	@echo "make test    run every test; those of services that are not installed are skipped, with the reason (ARGS=...)"
 	@echo "make lint    format check, lint, types, import contracts, spelling, Dockerfile"
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
-	@echo "make schema  write config/schema.json again"
+	@echo "make schema  write config/schema.json again, and the chart's schema that it is a part of"
 	@echo "make reference  write again what is made from the code: docs/detectors.md, docs/peers.md, config/example.yaml,"
-	@echo "             deploy/aws/*.json"
+	@echo "             deploy/aws/*.json, and of the chart: values.schema.json, its table, its rules and dashboards"
 	@echo "make lock    write requirements/*.txt again"
 
 # --no-build-isolation: hatchling itself comes from the hashed file, so nothing unhashed is installed.
@@ -61,6 +61,7 @@ bench: $(STAMP)
 schema: $(STAMP)
 	$(BIN)/kms-monitor generate schema > config/schema.json.new
 	mv config/schema.json.new config/schema.json
+	$(BIN)/python -m deploy.helm.reference
 
 IAM := $(BIN)/kms-monitor generate iam --config deploy/aws/kms-monitor.yaml
 reference: $(STAMP)
@@ -75,6 +76,7 @@ reference: $(STAMP)
 	for NAME in policy queue-policy dlq-policy; do mv deploy/aws/$$NAME.json.new deploy/aws/$$NAME.json; done
 	$(BIN)/python -m tests.peers > docs/peers.md.new
 	mv docs/peers.md.new docs/peers.md
+	$(BIN)/python -m deploy.helm.reference
 
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header

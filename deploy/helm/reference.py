@@ -67,7 +67,9 @@ SPECIAL: Final[dict[str, Schema]] = {
         "name",
         "store",
         name=NAME,
-        store=closed({"name": NAME, "kind": {"enum": ["SecretStore", "ClusterSecretStore"]}}, "name"),
+        store=closed(
+            {"name": NAME, "kind": {"enum": ["SecretStore", "ClusterSecretStore"]}}, "name"
+        ),
         refreshInterval=DURATION,
         data=OBJECTS,
         dataFrom=OBJECTS,
@@ -209,7 +211,9 @@ def table() -> str:
     return "\n".join(rows)
 
 
-def leaves(document: dict[str, Any], texts: dict[str, str], path: str = "") -> list[tuple[str, Any]]:
+def leaves(
+    document: dict[str, Any], texts: dict[str, str], path: str = ""
+) -> list[tuple[str, Any]]:
     """The values that a user may set one by one."""
     found: list[tuple[str, Any]] = []
     for name, value in document.items():
