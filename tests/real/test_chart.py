@@ -5,6 +5,7 @@ resources, by Pod Security, and by the daemon itself, which has to take its sett
 """
 
 import json
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -449,3 +450,25 @@ def test_what_is_missing_is_named(missing: str, sentence: str, tmp_path: Path) -
     )
     assert done.returncode != 0
     assert sentence in done.stderr
+
+
+@pytest.mark.parametrize(
+    "page", ["docs/install-kubernetes.md", "deploy/helm/kms-monitor/README.md"]
+)
+def test_the_examples_of_the_pages_are_true(page: str, tmp_path: Path) -> None:
+    """The first block is a whole file of values; the others are put over it."""
+    text = (reference.DEPLOY.parent / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert blocks
+    assert blocks[0].startswith("# values.yaml\n")
+    for index, block in enumerate(blocks):
+        (tmp_path / f"{index}.yaml").write_text(block, encoding="utf-8")
+        done = run(
+            *("template", "kms-monitor", reference.CHART, "--kube-version", "1.31"),
+            *("--values", tmp_path / "0.yaml", "--values", tmp_path / f"{index}.yaml"),
+        )
+        assert done.returncode == 0, done.stderr
+        found = parsed(done.stdout)
+        for one in found:
+            check(one, VERSIONS[-1])
+        settings_in(found, tmp_path)
