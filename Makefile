@@ -5,18 +5,20 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 ARGS ?=
 
-.PHONY: demo test lint format bench schema reference lock clean
+.PHONY: demo test deploy-check lint format bench schema reference lock clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help:
 	@echo "make demo    play the attacks against the real daemon on the simulator (ARGS=--stay keeps it open)"
 	@echo "make test    run every test; those of services that are not installed are skipped, with the reason (ARGS=...)"
+	@echo "make deploy-check  test what is in deploy/: chart, kustomizations, image"
 	@echo "make lint    format check, lint, types, import contracts, spelling, Dockerfile"
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
-	@echo "make schema  write config/schema.json again"
+	@echo "make schema  write config/schema.json again, and the chart's schema that it is a part of"
 	@echo "make reference  write again what is made from the code: docs/detectors.md, docs/peers.md, config/example.yaml,"
-	@echo "             deploy/aws/*.json, deploy/grafana/*.json"
+	@echo "             deploy/aws/*.json, deploy/grafana/*.json, and of the chart: values.schema.json, its table,"
+	@echo "             its rules and dashboards"
 	@echo "make lock    write requirements/*.txt again"
 
 # --no-build-isolation: hatchling itself comes from the hashed file, so nothing unhashed is installed.
@@ -43,6 +45,11 @@ else
 	$(BIN)/pytest $(ARGS)
 endif
 
+# What is in deploy/, by the real tools; those that are not installed are named.
+deploy-check: $(STAMP)
+	$(BIN)/pytest tests/unit/test_chart_reference.py tests/real/test_chart.py tests/real/test_kustomize.py \
+		tests/real/test_container.py
+
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -63,6 +70,7 @@ bench: $(STAMP)
 schema: $(STAMP)
 	$(BIN)/kms-monitor generate schema > config/schema.json.new
 	mv config/schema.json.new config/schema.json
+	$(BIN)/python -m deploy.helm.reference
 
 IAM := $(BIN)/kms-monitor generate iam --config deploy/aws/kms-monitor.yaml
 reference: $(STAMP)
@@ -78,6 +86,7 @@ reference: $(STAMP)
 	$(BIN)/python -m tests.peers > docs/peers.md.new
 	mv docs/peers.md.new docs/peers.md
 	$(BIN)/python -m deploy.grafana
+	$(BIN)/python -m deploy.helm.reference
 
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header

@@ -91,6 +91,10 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     The first signal finishes what is in flight; a second one ends at once. SIGHUP reads the settings
     again; so does a change of the file.
     """
+    # As the first process of a container we get no signal that nobody handles. Until the loop does, there is
+    # nothing to finish.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
     # Imported here, so that --help and the other commands start fast.
     import structlog  # noqa: PLC0415
 
