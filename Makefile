@@ -16,7 +16,7 @@ help:
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
 	@echo "make schema  write config/schema.json again"
 	@echo "make reference  write again what is made from the code: docs/detectors.md, docs/peers.md, config/example.yaml,"
-	@echo "             deploy/aws/*.json"
+	@echo "             deploy/aws/*.json, deploy/aws/home.yaml, deploy/aws/member.yaml"
 	@echo "make lock    write requirements/*.txt again"
 
 # --no-build-isolation: hatchling itself comes from the hashed file, so nothing unhashed is installed.
@@ -63,6 +63,7 @@ schema: $(STAMP)
 	mv config/schema.json.new config/schema.json
 
 IAM := $(BIN)/kms-monitor generate iam --config deploy/aws/kms-monitor.yaml
+STACK := $(BIN)/kms-monitor generate stack --config deploy/aws/kms-monitor.yaml
 reference: $(STAMP)
 	$(BIN)/kms-monitor generate detectors > docs/detectors.md.new
 	mv docs/detectors.md.new docs/detectors.md
@@ -73,6 +74,8 @@ reference: $(STAMP)
 	$(IAM) --kind queue > deploy/aws/queue-policy.json.new
 	$(IAM) --kind dlq > deploy/aws/dlq-policy.json.new
 	for NAME in policy queue-policy dlq-policy; do mv deploy/aws/$$NAME.json.new deploy/aws/$$NAME.json; done
+	for KIND in home member; do $(STACK) --kind $$KIND > deploy/aws/$$KIND.yaml.new \
+		&& mv deploy/aws/$$KIND.yaml.new deploy/aws/$$KIND.yaml || exit 1; done
 	$(BIN)/python -m tests.peers > docs/peers.md.new
 	mv docs/peers.md.new docs/peers.md
 
