@@ -17,8 +17,8 @@ help:
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
 	@echo "make schema  write config/schema.json again, and the chart's schema that it is a part of"
 	@echo "make reference  write again what is made from the code: docs/detectors.md, docs/peers.md, config/example.yaml,"
-	@echo "             deploy/aws/*.json, deploy/grafana/*.json, and of the chart: values.schema.json, its table,"
-	@echo "             its rules and dashboards"
+	@echo "             deploy/aws/*.json and its stacks, deploy/grafana/*.json, and of the chart: values.schema.json,"
+	@echo "             its table, its rules and dashboards"
 	@echo "make lock    write requirements/*.txt again"
 
 # --no-build-isolation: hatchling itself comes from the hashed file, so nothing unhashed is installed.
@@ -73,6 +73,7 @@ schema: $(STAMP)
 	$(BIN)/python -m deploy.helm.reference
 
 IAM := $(BIN)/kms-monitor generate iam --config deploy/aws/kms-monitor.yaml
+STACK := $(BIN)/kms-monitor generate stack --config deploy/aws/kms-monitor.yaml
 reference: $(STAMP)
 	$(BIN)/kms-monitor generate detectors > docs/detectors.md.new
 	mv docs/detectors.md.new docs/detectors.md
@@ -83,6 +84,8 @@ reference: $(STAMP)
 	$(IAM) --kind queue > deploy/aws/queue-policy.json.new
 	$(IAM) --kind dlq > deploy/aws/dlq-policy.json.new
 	for NAME in policy queue-policy dlq-policy; do mv deploy/aws/$$NAME.json.new deploy/aws/$$NAME.json; done
+	for KIND in home member; do $(STACK) --kind $$KIND > deploy/aws/$$KIND.yaml.new \
+		&& mv deploy/aws/$$KIND.yaml.new deploy/aws/$$KIND.yaml || exit 1; done
 	$(BIN)/python -m tests.peers > docs/peers.md.new
 	mv docs/peers.md.new docs/peers.md
 	$(BIN)/python -m deploy.grafana

@@ -27,6 +27,7 @@ from monitor.pattern_command import event_pattern
 from monitor.replay.command import replay
 from monitor.rights.command import iam
 from monitor.simulator.command import simulate
+from monitor.stack.command import stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,9 @@ generate.command(
 generate.command(
     "iam", epilog="Example: kms-monitor generate iam --kind trust --account 444455556666"
 )(iam)
+generate.command("stack", epilog="Example: kms-monitor generate stack --kind member > member.yaml")(
+    stack
+)
 app.add_typer(generate, name="generate")
 app.add_typer(dlq, name="dlq")
 app.add_typer(material, name="material")

@@ -10,6 +10,7 @@ from typing import Any
 from monitor.rights import table
 from monitor.rights.enabled import ANY_ACCOUNT, MOST, Asked, Needs
 from monitor.settings import QueueSettings
+from monitor.settings_accounts import Account
 
 Document = dict[str, Any]
 
@@ -60,11 +61,16 @@ def never() -> dict[str, Any]:
 
 def home_policy(needs: Needs) -> Document:
     """For the role or user that the daemon runs as. Its account's own keys are in it, if guarded."""
+    return short(document(home_statements(needs)))
+
+
+def home_statements(needs: Needs) -> list[dict[str, Any]]:
+    """The statements of `home_policy`, however long they are together."""
     statements = [allow(one) for one in needs.asked_at_home()]
     for account in needs.settings.accounts:
         if account.role_arn is None:
             statements += [allow(one) for one in needs.asked_in(account)]
-    return short(document([*statements, never()]))
+    return [*statements, never()]
 
 
 def member_policy(needs: Needs, account: str) -> Document:
@@ -74,7 +80,12 @@ def member_policy(needs: Needs, account: str) -> Document:
     if guarded.id == ANY_ACCOUNT and account != ANY_ACCOUNT:
         role = (guarded.role_arn or "").replace(f"::{ANY_ACCOUNT}:", f"::{account}:")
         guarded = guarded.model_copy(update={"id": account, "role_arn": role})
-    return short(document([*(allow(one) for one in needs.asked_in(guarded)), never()]))
+    return short(document(member_statements(needs, guarded)))
+
+
+def member_statements(needs: Needs, guarded: Account) -> list[dict[str, Any]]:
+    """The statements of `member_policy`, however long they are together."""
+    return [*(allow(one) for one in needs.asked_in(guarded)), never()]
 
 
 def reader_policy(queue: QueueSettings) -> Document:
@@ -102,18 +113,19 @@ def trust_policy(needs: Needs, account: str, daemon: str) -> Document:
     guarded = needs.account(account)
     assert guarded is not None
     partition, owner = daemon.split(":")[1], daemon.split(":")[4]
-    condition: dict[str, Any] = {"ArnEquals": {"aws:PrincipalArn": daemon}}
+    caller = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:{partition}:iam::{owner}:root"},
+    }
+    itself: dict[str, Any] = {"ArnEquals": {"aws:PrincipalArn": daemon}}
+    condition = dict(itself)
     if guarded.external_id is not None:
         condition["StringEquals"] = {"sts:ExternalId": guarded.external_id}
     return document(
         [
-            {
-                "Sid": "Daemon",
-                "Effect": "Allow",
-                "Principal": {"AWS": f"arn:{partition}:iam::{owner}:root"},
-                "Action": "sts:AssumeRole",
-                "Condition": condition,
-            }
+            {"Sid": "Daemon", **caller, "Action": "sts:AssumeRole", "Condition": condition},
+            # See `table.ENTER`. The ExternalId is no part of what STS asks for it.
+            {"Sid": "Tags", **caller, "Action": "sts:TagSession", "Condition": itself},
         ]
     )
 

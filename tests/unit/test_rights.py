@@ -253,13 +253,16 @@ def test_a_policy_for_every_aspect_and_region_is_not_too_long() -> None:
 def test_trust_is_for_the_daemon_alone_and_asks_for_the_external_id() -> None:
     daemon = f"arn:aws:iam::{HOME}:role/kms-monitor"
     one = needs(**EVERYTHING)
-    (entry,) = policies.trust_policy(one, MEMBER, daemon)["Statement"]
+    entry, tags = policies.trust_policy(one, MEMBER, daemon)["Statement"]
     assert entry["Principal"] == {"AWS": f"arn:aws:iam::{HOME}:root"}
     assert entry["Condition"] == {
         "ArnEquals": {"aws:PrincipalArn": daemon},
         "StringEquals": {"sts:ExternalId": "one of two"},
     }
-    (entry,) = policies.trust_policy(one, "*", daemon)["Statement"]
+    assert (entry["Action"], tags["Action"]) == ("sts:AssumeRole", "sts:TagSession")
+    assert tags["Principal"] == entry["Principal"]
+    assert tags["Condition"] == {"ArnEquals": {"aws:PrincipalArn": daemon}}
+    entry, _ = policies.trust_policy(one, "*", daemon)["Statement"]
     assert "StringEquals" not in entry["Condition"]
 
 
