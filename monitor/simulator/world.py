@@ -41,7 +41,6 @@ RULE_PATTERN: Mapping[str, Any] = {
             "DeleteAlias",
             "UpdatePrimaryRegion",
             "ReplicateKey",
-            "CreateKey",
             "TagResource",
             "UntagResource",
             "UpdateKeyDescription",
@@ -53,7 +52,7 @@ RULE_PATTERN: Mapping[str, Any] = {
         ],
     },
 }
-"""The default rule's pattern: the calls that make or change a key."""
+"""The default rule's pattern: the calls that change a key."""
 
 _TWO_WEEKS = str(14 * 24 * 3600)
 _MAX_RECEIVES = 5
