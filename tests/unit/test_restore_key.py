@@ -362,6 +362,10 @@ async def test_denied_after_half_a_repair_tells_which_half() -> None:
     assert caught.value.code == "AccessDeniedException"
     assert world.key.state == "Disabled"
     assert not world.store.leases
+    written = world.metrics.registry.get_sample_value(
+        "kms_monitor_repair_calls_total", {"call": "CancelKeyDeletion"}
+    )
+    assert written == 1
 
 
 @pytest.mark.parametrize("call", ["DescribeKey", "CancelKeyDeletion"])
