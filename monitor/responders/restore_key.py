@@ -208,8 +208,10 @@ class RestoreKey:
             live, left = await work.carry_out(live)
         except Denied as error:
             raise self.with_helpers(error, decision.finding) from error
-        for call in work.sent:
-            self.metrics.repair_calls.labels(call).inc()
+        finally:
+            # However it ended, and if time ran out: these were written.
+            for call in work.sent:
+                self.metrics.repair_calls.labels(call).inc()
         if left.impossible:
             return self.over(Outcome.REFUSED, "; ".join(left.impossible), work.sent)
         if not work.sent:
