@@ -236,11 +236,11 @@ def client(name: str, url: str) -> Any:
 
 
 def wait_for(true: Callable[[], bool], log: Path, pause: float = 0.2) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not true():
         if time.monotonic() > end:
             sys.exit(
-                f"not within 60 s; the daemon said:\n{log.read_text(encoding='utf-8')[-4000:]}"
+                f"not within 120 s; the daemon said:\n{log.read_text(encoding='utf-8')[-4000:]}"
             )
         time.sleep(pause)
 

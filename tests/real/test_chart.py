@@ -241,7 +241,11 @@ def test_several_pods_with_dynamodb() -> None:
     assert spread["whenUnsatisfiable"] == "DoNotSchedule"
     assert spread["labelSelector"] == spec["selector"]
     policy = only(found, "NetworkPolicy")["spec"]
-    assert "from" in policy["ingress"][0]
+    of_test = only(found, "Pod")["metadata"]["labels"].items()
+    monitoring, test = policy["ingress"][0]["from"]
+    assert "namespaceSelector" in monitoring
+    assert test["podSelector"]["matchLabels"].items() <= of_test
+    assert not spec["selector"]["matchLabels"].items() <= of_test
     assert {"ipBlock": {"cidr": "10.20.0.0/16"}} in policy["egress"][1]["to"]
 
 
@@ -273,12 +277,13 @@ def test_the_alerts_and_dashboards_come_along() -> None:
     assert groups[:-1] == theirs
     assert groups[-1]["name"] == "ours"
     dashboards: dict[str, str] = {}
+    assert list((reference.DEPLOY / "grafana").rglob("*.json"))
     for one in found:
         if one["metadata"]["labels"].get("grafana_dashboard") == "1":
             assert one["metadata"]["annotations"] == {"grafana_folder": "KMS"}
             dashboards |= one["data"]
     assert {name: json.loads(text) for name, text in dashboards.items()} == {
-        file.name: json.loads(file.read_text(encoding="utf-8"))
+        f"kms-monitor-{file.name}": json.loads(file.read_text(encoding="utf-8"))
         for file in (reference.DEPLOY / "grafana").rglob("*.json")
     }
 
@@ -324,7 +329,7 @@ def test_the_network_policy_lets_out_what_the_settings_name() -> None:
         return {port["port"] for rule in egress for port in rule["ports"]}
 
     assert ports("minimal") == {53, 443, 80}
-    assert ports("secrets") == {53, 443, 80, 8883, 8200}
+    assert ports("secrets") == {53, 443, 80, 8883, 8200, 8443}
     assert ports("everything") == {53, 443, 80, 3128}
 
 
