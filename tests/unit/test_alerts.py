@@ -24,7 +24,7 @@ ALL = [rule for group in RULES["groups"] for rule in group["rules"]]
 ALERTS: dict[str, Any] = {rule["alert"]: rule for rule in ALL if "alert" in rule}
 RECORDED = {rule["record"] for rule in ALL if "record" in rule}
 TESTS = yaml.safe_load((FOLDER / "kms-monitor.test.yaml").read_text(encoding="utf-8"))["tests"]
-RUNBOOKS = {page.stem: page for page in Path("docs/runbooks").glob("KmsMonitor*.md")}
+RUNBOOKS = {page.stem: page for page in sorted(Path("docs/runbooks").glob("KmsMonitor*.md"))}
 SECTIONS = ["Meaning", "Impact", "Verify", "Fix", "Silence"]
 
 
@@ -69,7 +69,7 @@ def test_an_alert_says_all_that_whoever_is_paged_needs(name: str) -> None:
     assert notes["runbook_url"].endswith(f"/runbooks/{name}/")
 
 
-@pytest.mark.parametrize("name", ALERTS.keys() - {"KmsMonitorWatchdog", "KmsMonitorAbsent"})
+@pytest.mark.parametrize("name", sorted(ALERTS.keys() - {"KmsMonitorWatchdog", "KmsMonitorAbsent"}))
 def test_several_monitors_in_one_prometheus_are_told_apart(name: str) -> None:
     expression = ALERTS[name]["expr"]
     recorded = {one for one, _ in selectors(expression)} & RECORDED
