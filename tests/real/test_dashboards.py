@@ -6,6 +6,8 @@ for `python -m deploy.grafana.pictures` (make pictures).
 """
 
 import asyncio
+import base64
+import itertools
 import json
 import math
 import os
@@ -19,6 +21,7 @@ import aiohttp
 import pytest
 import yaml
 from aiobotocore.session import get_session
+from aiohttp import web
 
 from monitor.demo import daemon as demo_daemon
 from monitor.demo.broker import broker
@@ -30,7 +33,7 @@ from monitor.demo.watch import WatchedKms
 from monitor.simulator.server import Knobs, Simulator
 from tests.dashboards import filled, panels
 from tests.journey.conftest import lead_to
-from tests.real.services import require
+from tests.real.services import free_port, require
 from tests.real.test_prometheus import Prometheus, prometheus
 from tests.tables import make_table
 
@@ -63,7 +66,9 @@ class Story:
         return [int(one.url.rpartition(":")[2]) for one in self.replicas]
 
 
-def settings(simulator: Simulator, broker_port: int, canary: str, escrow: Path) -> dict[str, Any]:
+def settings(
+    simulator: Simulator, broker_port: int, hook: str, canary: str, escrow: Path
+) -> dict[str, Any]:
     queue = {"url": simulator.queue_url, "region": REGION, "wait_seconds": 1}
     return {
         "mode": "enforce",
@@ -74,7 +79,14 @@ def settings(simulator: Simulator, broker_port: int, canary: str, escrow: Path) 
             "restore_sight": {},
             "sns": {"topic_arn": simulator.topic_arn},
             "mqtt": {"host": "127.0.0.1", "port": broker_port, "tls": False},
+            "webhook": {
+                "address": hook,
+                "secret_env": "HOOK_SECRET",
+                "per_minute": 6,
+                "digest_seconds": 1,
+            },
         },
+        "fallbacks": {"webhook": "mqtt"},
         "store": {"kind": "dynamodb", "table": "kms-monitor"},
         "canary": {"keys": [canary], "every_seconds": 2},
         "sweep": {"every_minutes": 0.05, "grace_minutes": 0},
@@ -106,6 +118,26 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
+async def receiver() -> AsyncIterator[str]:
+    """Somebody's service that takes notifications, and is busy now and then; its address."""
+    heard = itertools.count(1)
+
+    async def hear(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(status=503 if next(heard) % 3 == 0 else 204)
+
+    application, port = web.Application(), free_port()
+    application.router.add_post("/", hear)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
 async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Story]:
     apart(monkeypatch)
     async with AsyncExitStack() as stack:
@@ -114,6 +146,7 @@ async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         put_rules(simulator)
         lead_to(simulator, monkeypatch)
         port = await stack.enter_async_context(broker())
+        hook = await stack.enter_async_context(receiver())
         callers = await stack.enter_async_context(people(simulator.endpoint_url))
         story = Story(simulator, Stage(simulator, kms, callers), callers)
         await story.stage.set_up()
@@ -123,12 +156,15 @@ async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         ) as table:
             await make_table(table)
         file = tmp_path / "settings.yaml"
-        file.write_text(yaml.safe_dump(settings(simulator, port, canary, tmp_path)))
+        file.write_text(yaml.safe_dump(settings(simulator, port, hook, canary, tmp_path)))
         monkeypatch.setattr(demo_daemon, "config_file", lambda: file)
         for name in ("a", "b"):
             directory = tmp_path / name
             directory.mkdir()
-            variables = {"KMS_MONITOR_RESPONDERS__MQTT__CLIENT_ID": f"kms-monitor-{name}"}
+            variables = {
+                "KMS_MONITOR_RESPONDERS__MQTT__CLIENT_ID": f"kms-monitor-{name}",
+                "HOOK_SECRET": f"whsec_{base64.b64encode(bytes(32)).decode()}",
+            }
             one = await stack.enter_async_context(demo_daemon.daemon(directory, variables))
             await one.ready()
             story.replicas.append(one)
@@ -164,8 +200,8 @@ async def play(story: Story, prom: Prometheus) -> list[dict[str, Any]]:
     simulator.set_knob("deny", ("kms-monitor:kms:CancelKeyDeletion",))
     arn = stage.arns["ledger"]
     await story.people.kms("mallory").schedule_key_deletion(KeyId=arn, PendingWindowInDays=7)
-    await until(finds("kms_monitor_key_deletion_deadline_timestamp_seconds"), 40)
-    await until(finds('ALERTS{alertname="KmsMonitorRepairFailed",alertstate="firing"}'), 40)
+    await until(finds("kms_monitor_key_deletion_deadline_timestamp_seconds"), 60)
+    await until(finds('ALERTS{alertname="KmsMonitorRepairFailed",alertstate="firing"}'), 60)
     await asyncio.sleep(2)
     worst = [
         {"board": board, "panel": panel, "found": await prom.series(filled(query, span="5m"))}
