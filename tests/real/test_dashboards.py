@@ -229,10 +229,10 @@ async def test_every_panel_shows_the_story(tmp_path: Path, monkeypatch: pytest.M
     require("prometheus")
     async with (
         scene(tmp_path, monkeypatch) as story,
-        prometheus(*story.ports(), directory=tmp_path, rules=(str(RULES),)) as prom,
+        prometheus(*story.ports(), directory=tmp_path, rules=(str(RULES),), every="500ms") as prom,
     ):
         # Prometheus learns of its targets seconds after it is ready; one sample shows no rise.
-        await until(lambda: prom.series("count(count_over_time(up[1m]) > 3) == 2"))
+        await until(lambda: prom.series("count(count_over_time(up[1m]) > 2) == 2"))
         await asyncio.sleep(2)
         at_rest = await prom.series('ALERTS{alertname!="KmsMonitorWatchdog"}')
         began = time.time()
