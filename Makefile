@@ -19,6 +19,7 @@ help:
 	@echo "make reference  write again what is made from the code: docs/detectors.md, docs/peers.md, config/example.yaml,"
 	@echo "             deploy/aws/*.json and its stacks, deploy/grafana/*.json, and of the chart: values.schema.json,"
 	@echo "             its table, its rules and dashboards"
+	@echo "make pictures  draw the dashboards anew for docs/dashboards (needs Prometheus and matplotlib)"
 	@echo "make lock    write requirements/*.txt again"
 
 # --no-build-isolation: hatchling itself comes from the hashed file, so nothing unhashed is installed.
@@ -92,6 +93,14 @@ reference: $(STAMP)
 	mv docs/peers.md.new docs/peers.md
 	$(BIN)/python -m deploy.grafana
 	$(BIN)/python -m deploy.helm.reference
+
+# Plays the attack story before a real Prometheus, and draws what the panels show.
+.PHONY: pictures
+pictures: $(STAMP)
+	@$(BIN)/python -c 'import matplotlib' 2>/dev/null || { echo "make pictures needs matplotlib ($(BIN)/pip install matplotlib)" >&2; exit 1; }
+	DASHBOARD_PICTURES=$(CURDIR)/.pictures.json $(BIN)/pytest -q tests/real/test_dashboards.py
+	$(BIN)/python -m deploy.grafana.pictures .pictures.json docs/dashboards
+	rm .pictures.json
 
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header

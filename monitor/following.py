@@ -87,7 +87,8 @@ class Following:
     def watch_over(self, account: Account) -> None:
         """Start the tasks of one account."""
         places = [(account.id, region) for region in account.regions]
-        self.metrics.born(places=places)
+        escrows = list(self.guarded.as_settings.escrows)
+        self.metrics.born(places=places, escrows=escrows)
         tasks = self.tasks[account.id] = []
         for place in places:
             sweep = self.lookouts.sweep_of(place)

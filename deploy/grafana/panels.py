@@ -157,6 +157,9 @@ def number(
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .no_value(none)
     )
+    if unit == "short":
+        # What `increase` says of whole things is no whole number: it goes on to the edges of the time.
+        panel = panel.decimals(0)
     return _dress(panel, title, text, unit, (width, 4), runbooks=runbooks)
 
 

@@ -203,6 +203,35 @@ def pipeline() -> Any:
                     "s",
                 ),
                 lines(
+                    "Channels: messages confirmed",
+                    "By the service that was told. `digest`: one for many findings, in a storm.",
+                    [
+                        (
+                            increase("channel_messages_total", "responder, form"),
+                            "{{responder}} {{form}}",
+                        )
+                    ],
+                    stacked=True,
+                ),
+                lines(
+                    "Channels: findings in digests",
+                    "More came than the channel may send one by one: `per_minute`.",
+                    [(increase("channel_digested_total", "responder"), "{{responder}}")],
+                    stacked=True,
+                ),
+                lines(
+                    "Channels: retries and fallbacks",
+                    "A fallback: another responder told, because this one failed.",
+                    [
+                        (increase("channel_retries_total", "responder"), "{{responder}} retries"),
+                        (
+                            increase("channel_fallbacks_total", "responder"),
+                            "{{responder}} fallbacks",
+                        ),
+                    ],
+                    runbooks=["KmsMonitorChannelFallback"],
+                ),
+                lines(
                     "MQTT: connected",
                     "0 without the responder `mqtt`, too.",
                     [(f"min(kms_monitor_mqtt_connected{{{OURS}}})", "connected")],

@@ -21,7 +21,7 @@ from tests.real.services import free_port, require
 pytestmark = pytest.mark.real
 
 CONFIG = """\
-global: {{scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 1s}}
+global: {{scrape_interval: {every}, scrape_timeout: {every}, evaluation_interval: 1s}}
 rule_files: {rules}
 scrape_configs:
   - job_name: kms-monitor
@@ -78,13 +78,14 @@ class Prometheus:
 
 @asynccontextmanager
 async def prometheus(
-    *ports: int, directory: Path, rules: tuple[str, ...] = ()
+    *ports: int, directory: Path, rules: tuple[str, ...] = (), every: str = "200ms"
 ) -> AsyncIterator[Prometheus]:
     """A Prometheus that scrapes these ports, ready; ended and reaped afterwards."""
     program, own = require("prometheus"), free_port()
     config = directory / "prometheus.yml"
     targets = [f"127.0.0.1:{port}" for port in ports]
-    config.write_text(CONFIG.format(targets=json.dumps(targets), rules=json.dumps(rules)))
+    text = CONFIG.format(targets=json.dumps(targets), rules=json.dumps(rules), every=every)
+    config.write_text(text)
     with (directory / "prometheus.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             program,

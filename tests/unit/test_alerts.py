@@ -6,6 +6,7 @@ That each alert fires and ends is promtool's to say: tests/real/test_prometheus.
 import re
 import shlex
 from collections import defaultdict
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ ALL = [rule for group in RULES["groups"] for rule in group["rules"]]
 ALERTS: dict[str, Any] = {rule["alert"]: rule for rule in ALL if "alert" in rule}
 RECORDED = {rule["record"] for rule in ALL if "record" in rule}
 TESTS = yaml.safe_load((FOLDER / "kms-monitor.test.yaml").read_text(encoding="utf-8"))["tests"]
-RUNBOOKS = {page.stem: page for page in Path("docs/runbooks").glob("KmsMonitor*.md")}
+RUNBOOKS = {page.stem: page for page in sorted(Path("docs/runbooks").glob("KmsMonitor*.md"))}
 SECTIONS = ["Meaning", "Impact", "Verify", "Fix", "Silence"]
 
 
@@ -47,7 +48,7 @@ def test_values_of_labels_are_among_those_that_are_given(rule: dict[str, Any]) -
         "budget": {one.value for one in Budget},
         "severity": {one.word for one in Severity},
         "detector": detectors(),
-        "responder": {"restore_key", "restore_sight", "contain", "sns", "mqtt"},
+        "responder": {one.name for one in entry_points(group="kms_monitor.responders")},
     }
     for _, matchers in selectors(rule["expr"]):
         for label, value in matchers.items():

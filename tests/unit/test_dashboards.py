@@ -145,6 +145,18 @@ def test_counters_are_shown_by_how_they_grow_over_the_right_time(panel: dict[str
             assert re.search(r"(rate|increase)\($", before), expression
 
 
+def test_every_metric_is_on_a_panel_or_in_an_alert() -> None:
+    shown = {
+        name
+        for _, panel in panels()
+        for one in queries(panel)
+        for name, _ in selectors(filled(one))
+    }
+    shown |= {name for alert in ALERTS.values() for name, _ in selectors(alert["expr"])}
+    families = {re.sub("_(bucket|sum|count)$", "", name) for name in declared()}
+    assert families <= {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
+
+
 def unit_of(expression: str) -> str:
     """The unit of what it finds, read off its metric's name and what is done with it."""
     if "ratio" in expression or "cpu_seconds_total" in expression:
