@@ -12,7 +12,7 @@ ARGS ?=
 help:
 	@echo "make demo    play the attacks against the real daemon on the simulator (ARGS=--stay keeps it open)"
 	@echo "make test    run every test; those of services that are not installed are skipped, with the reason (ARGS=...)"
-	@echo "make deploy-check  test what is in deploy/: chart, kustomizations, image"
+	@echo "make deploy-check  test what is in deploy/: chart, kustomizations, image, stacks, Terraform modules"
 	@echo "make lint    format check, lint, types, import contracts, spelling, Dockerfile"
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
 	@echo "make schema  write config/schema.json again, and the chart's schema that it is a part of"
@@ -48,7 +48,8 @@ endif
 # What is in deploy/, by the real tools; those that are not installed are named.
 deploy-check: $(STAMP)
 	$(BIN)/pytest tests/unit/test_chart_reference.py tests/real/test_chart.py tests/real/test_kustomize.py \
-		tests/real/test_container.py
+		tests/real/test_container.py tests/unit/test_stack.py tests/real/test_stack.py tests/real/test_terraform.py \
+		tests/journey/test_stack.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
