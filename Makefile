@@ -17,8 +17,8 @@ help:
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
 	@echo "make schema  write config/schema.json again, and the chart's schema that it is a part of"
 	@echo "make reference  write again what is made from the code: docs/detectors.md, docs/peers.md, config/example.yaml,"
-	@echo "             deploy/aws/*.json and its stacks, deploy/grafana/*.json, and of the chart: values.schema.json,"
-	@echo "             its table, its rules and dashboards"
+	@echo "             deploy/aws/*, deploy/terraform/*, deploy/grafana/*.json, and of the chart: values.schema.json, its table,"
+	@echo "             its rules and dashboards"
 	@echo "make lock    write requirements/*.txt again"
 
 # --no-build-isolation: hatchling itself comes from the hashed file, so nothing unhashed is installed.

@@ -175,7 +175,7 @@ def test_us_east_1_alone_has_what_is_nowhere_else() -> None:
 def test_rights_are_those_of_generate_iam(mode: str) -> None:
     needs = needs_of(CONFIG, None)
     needs.settings = needs.settings.model_copy(update={"mode": mode})
-    extra = {"kms:EnableKey", *(call for right in table.STORE for call in right.calls)}
+    extra = {"kms:EnableKey", *(call for right in table.REMEMBER for call in right.calls)}
     made = set[str]().union(
         *(actions(one) for name, one in documents(home(Mode=mode)) if name.startswith("Role "))
     )
