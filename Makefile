@@ -12,13 +12,13 @@ ARGS ?=
 help:
 	@echo "make demo    play the attacks against the real daemon on the simulator (ARGS=--stay keeps it open)"
 	@echo "make test    run every test; those of services that are not installed are skipped, with the reason (ARGS=...)"
-	@echo "make deploy-check  test what is in deploy/: stacks, alerts, dashboards, chart, image"
+	@echo "make deploy-check  test what is in deploy/: stacks, Terraform modules, alerts, dashboards, chart, image"
 	@echo "make lint    format check, lint, types, import contracts, spelling, Dockerfile"
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
 	@echo "make schema  write config/schema.json again, and the chart's schema that it is a part of"
 	@echo "make reference  write again what is made from the code: docs/detectors.md, docs/peers.md, config/example.yaml,"
-	@echo "             deploy/aws/*.json and its stacks, deploy/grafana/*.json, and of the chart: values.schema.json,"
-	@echo "             its table, its rules and dashboards"
+	@echo "             deploy/aws/*, deploy/terraform/*, deploy/grafana/*.json, and of the chart: values.schema.json, its table,"
+	@echo "             its rules and dashboards"
 	@echo "make pictures  draw the dashboards anew for docs/dashboards (needs Prometheus and matplotlib)"
 	@echo "make lock    write requirements/*.txt again"
 
@@ -50,8 +50,8 @@ endif
 deploy-check: $(STAMP)
 	$(BIN)/pytest tests/unit/test_chart_reference.py tests/unit/test_stack.py tests/unit/test_alerts.py \
 		tests/unit/test_dashboards.py tests/journey/test_stack.py tests/real/test_stack.py \
-		tests/real/test_prometheus.py tests/real/test_alertmanager.py tests/real/test_chart.py \
-		tests/real/test_kustomize.py tests/real/test_container.py
+		tests/real/test_terraform.py tests/real/test_prometheus.py tests/real/test_alertmanager.py \
+		tests/real/test_chart.py tests/real/test_kustomize.py tests/real/test_container.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -88,7 +88,8 @@ reference: $(STAMP)
 	$(IAM) --kind dlq > deploy/aws/dlq-policy.json.new
 	for NAME in policy queue-policy dlq-policy; do mv deploy/aws/$$NAME.json.new deploy/aws/$$NAME.json; done
 	for KIND in home member; do $(STACK) --kind $$KIND > deploy/aws/$$KIND.yaml.new \
-		&& mv deploy/aws/$$KIND.yaml.new deploy/aws/$$KIND.yaml || exit 1; done
+		&& mv deploy/aws/$$KIND.yaml.new deploy/aws/$$KIND.yaml \
+		&& $(STACK) --kind $$KIND --terraform deploy/terraform/$$KIND || exit 1; done
 	$(BIN)/python -m tests.peers > docs/peers.md.new
 	mv docs/peers.md.new docs/peers.md
 	$(BIN)/python -m deploy.grafana

@@ -13,7 +13,6 @@ from monitor.rights import table
 from monitor.rights.table import On, Right
 from monitor.settings import Settings
 from monitor.settings_accounts import Account
-from monitor.stores.table_shape import INDEX
 
 ANY_ACCOUNT = "*"
 """Stands for all accounts of an organization's path."""
@@ -134,8 +133,6 @@ class Needs:
             yield from table.VERIFY
         if settings.watched.discover and self.topics(On.EVENT_TOPICS):
             yield from table.DISCOVER_TOPICS
-        if settings.store.kind == "dynamodb" and settings.store.role_arn is None:
-            yield from table.STORE
         if "sns" in self.loaded.responders:
             yield from table.SNS
         if "eventbridge" in self.loaded.responders:
@@ -144,6 +141,8 @@ class Needs:
             yield from table.EMAIL
         if self.secrets and not self.escrow_role:
             yield from table.ESCROW
+        if settings.store.kind == "dynamodb" and settings.store.role_arn is None:
+            yield from table.REMEMBER
 
     # -- on what
 
@@ -231,16 +230,16 @@ class Needs:
             case On.MEMBER_ROLES:
                 roles = {one.role_arn for one in self.members if one.role_arn}
                 roles |= {queue.role_arn for queue in self.settings.queues if queue.role_arn}
+                roles |= {role for role in [self.settings.store.role_arn] if role}
                 asking = (one.list_role_arn for one in self.settings.organizations)
-                others = (*asking, self.escrow_role, self.settings.store.role_arn)
-                found = sorted(roles | {role for role in others if role})
+                found = sorted(roles | {role for role in (*asking, self.escrow_role) if role})
             case On.SECRETS:
                 found = self.secrets
             case On.TABLE:
-                store, queue = self.settings.store, self.settings.queues[0]
-                region = store.region or queue.region
-                name = f"arn:{self.partition}:dynamodb:{region}:{self.home}:table/{store.table}"
-                found = (name, f"{name}/index/{INDEX}")
+                store = self.settings.store
+                region = store.region or self.settings.queues[0].region
+                arn = f"arn:{self.partition}:dynamodb:{region}:{self.home}:table/{store.table}"
+                found = (arn, f"{arn}/index/changes")
             case On.EVENT_TOPICS | On.TOLD_BY:
                 found = self.topics(on)
             case On.TOLD_ON:

@@ -44,9 +44,9 @@ class On(StrEnum):
     SENDER = "the sender of e-mail"
     SIGHT_QUEUES = "queues that we see by"
     SIGHT_TOPICS = "topics that we see by"
-    LOG_FILES = "log files"
     TABLE = "table"
-    """The store's table and its index."""
+    """The DynamoDB table, with its index."""
+    LOG_FILES = "log files"
     SECRETS = "secrets"
     MEMBER_ROLES = "member roles"
     """The roles that are assumed in other accounts."""
@@ -212,6 +212,23 @@ LISTEN: Final = (
         optional=True,
     ),
 )
+REMEMBER: Final = (
+    Right(
+        "Remember",
+        (
+            "dynamodb:ConditionCheckItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:DescribeTable",
+            "dynamodb:DescribeTimeToLive",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:UpdateItem",
+        ),
+        On.TABLE,
+    ),
+)
+"""The store `dynamodb`. A transaction needs the rights of what it is made of."""
 ENTER: Final = (
     Right("Enter", ("sts:AssumeRole",), On.MEMBER_ROLES),
     # EKS Pod Identity gives a session tags that follow it into every role that it assumes (EKS user
@@ -240,23 +257,6 @@ DISCOVER_TOPICS: Final = (
         optional=True,
     ),
 )
-STORE: Final = (
-    Right(
-        "Remember",
-        (
-            "dynamodb:ConditionCheckItem",
-            "dynamodb:DeleteItem",
-            "dynamodb:DescribeTable",
-            "dynamodb:DescribeTimeToLive",
-            "dynamodb:GetItem",
-            "dynamodb:PutItem",
-            "dynamodb:Query",
-            "dynamodb:UpdateItem",
-        ),
-        On.TABLE,
-    ),
-)
-"""The store `dynamodb`, without a role of its own. A transaction needs the rights of its parts."""
 SNS: Final = (Right("Tell", ("sns:Publish",), On.TOLD_BY),)
 """The responder `sns`."""
 EVENTBRIDGE: Final = (Right("TellOnBus", ("events:PutEvents",), On.TOLD_ON),)

@@ -9,6 +9,7 @@ trust      the role that the daemon runs as
 alarms     the watcher's watcher
 home       the template for where the daemon lives: all of these
 member     the template for another account or Region: a role to enter, and rules that send events home
+terraform  rules and rights as data of the Terraform modules
 writing    a template as text
 command    `kms-monitor generate stack`
 """

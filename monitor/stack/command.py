@@ -31,6 +31,13 @@ def stack(
     ] = Kind.HOME,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of YAML.")] = False,
+    terraform: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write the data of the Terraform module of that kind there instead.",
+        ),
+    ] = None,
     config: Annotated[
         Path, typer.Option("--config", "-c", envvar="KMS_MONITOR_CONFIG", help="The settings file.")
     ] = DEFAULT_CONFIG,
@@ -45,6 +52,7 @@ def stack(
     # Here and not above, so that --help and the other commands start fast.
     from monitor.stack.home import home  # noqa: PLC0415
     from monitor.stack.member import member  # noqa: PLC0415
+    from monitor.stack.terraform import home_files, member_files  # noqa: PLC0415
     from monitor.stack.writing import as_text  # noqa: PLC0415
 
     try:
@@ -53,9 +61,22 @@ def stack(
         made: Value = home(needs, wanted) if kind is Kind.HOME else member(needs, wanted)
     except SettingsError as error:
         fail(*error.faults)
-    typer.echo(as_text(made, as_json=as_json), nl=False)
+    if terraform is None:
+        typer.echo(as_text(made, as_json=as_json), nl=False)
+    else:
+        made_files = (home_files if kind is Kind.HOME else member_files)(needs, wanted)
+        write(terraform, made_files)
     if others := outsiders(needs):
         typer.echo(
             f"kms-monitor: what these responders call is not known here: {', '.join(others)}",
             err=True,
         )
+
+
+def write(directory: Path, made: dict[str, str]) -> None:
+    for name, text in made.items():
+        try:
+            (directory / name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            fail(f"{directory / name}: cannot be written: {error.strerror}")
+        typer.echo(str(directory / name))

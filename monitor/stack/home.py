@@ -125,7 +125,10 @@ def entering(needs: Needs) -> list[Value]:
 
     statements = [
         when("HasMembers", {"Sid": "Members", **statement, **where(ACCOUNT, ref("Members"))}),
-        when("HasOrganization", {"Sid": "Own", **statement, **where(OWNER, ref("Organization"))}),
+        when(
+            "HasOrganization",
+            {"Sid": "Organization", **statement, **where(OWNER, ref("Organization"))},
+        ),
     ]
     found = [when("HasOthers", policy("Enter", statements))]
     if asked := asking(needs):

@@ -112,6 +112,23 @@ def test_a_template_can_be_given_to_cloudformation_as_such(kind: str, config: Pa
     assert 0 < len(out.encode()) <= MOST
 
 
+@pytest.mark.parametrize("kind", ["home", "member"])
+def test_the_data_of_the_terraform_modules_is_up_to_date(kind: str, tmp_path: Path) -> None:
+    """If not: make reference."""
+    words = ("--config", str(CONFIG), "--kind", kind, "--terraform", str(tmp_path))
+    code, out, _ = generate(*words)
+    assert (code, len(out.splitlines())) == (0, 2)
+    for name in ("rules.json", "rights.json.tftpl"):
+        there = AWS.parent / "terraform" / kind / name
+        assert there.read_text("utf-8") == (tmp_path / name).read_text("utf-8")
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    code, _, err = generate("--config", str(CONFIG), "--terraform", str(tmp_path / "none"))
+    assert code == 2
+    assert "cannot be written: No such file or directory" in err
+
+
 def test_the_parameters_of_a_stack_set_are_those_that_aws_knows() -> None:
     asked = json.loads((AWS / "stack-set.json").read_text("utf-8"))
     model = Session().get_service_model("cloudformation").operation_model("CreateStackSet")
@@ -158,7 +175,7 @@ def test_us_east_1_alone_has_what_is_nowhere_else() -> None:
 def test_rights_are_those_of_generate_iam(mode: str) -> None:
     needs = needs_of(CONFIG, None)
     needs.settings = needs.settings.model_copy(update={"mode": mode})
-    extra = {"kms:EnableKey", *(call for right in table.STORE for call in right.calls)}
+    extra = {"kms:EnableKey", *(call for right in table.REMEMBER for call in right.calls)}
     made = set[str]().union(
         *(actions(one) for name, one in documents(home(Mode=mode)) if name.startswith("Role "))
     )

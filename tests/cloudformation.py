@@ -1,0 +1,68 @@
+"""`aws cloudformation` for the walk-through of docs/install-aws.md: `python -m tests.cloudformation deploy ...`.
+
+Takes of the command's options those that the guide uses, refuses others, and deploys the template on the simulator that
+AWS_ENDPOINT_URL leads to (tests/stacks.py). Outputs are kept in $STACKS, a folder.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import yaml
+from aiobotocore.session import get_session
+
+from tests.stacks import Stack
+
+ACCOUNT = "111122223333"
+SERVICES = ("kms", "sqs", "sns", "dynamodb", "iam", "events")
+HOME_REGION = "eu-west-1"
+
+
+def words() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(dest="command", required=True)
+    deploy = commands.add_parser("deploy")
+    deploy.add_argument("--stack-name", required=True)
+    deploy.add_argument("--template-file", required=True, type=Path)
+    deploy.add_argument("--capabilities", required=True, choices=["CAPABILITY_NAMED_IAM"])
+    deploy.add_argument("--parameter-overrides", nargs="+", default=[])
+    deploy.add_argument("--region", default=HOME_REGION)
+    describe = commands.add_parser("describe-stacks")
+    describe.add_argument("--stack-name", required=True)
+    describe.add_argument("--output", required=True, choices=["text"])
+    describe.add_argument("--query", required=True)
+    return parser.parse_args()
+
+
+async def deploy(asked: argparse.Namespace) -> dict[str, str]:
+    given = dict(one.split("=", 1) for one in asked.parameter_overrides)
+    source = yaml.safe_load(asked.template_file.read_text("utf-8"))
+    stack = Stack(source, ACCOUNT, asked.region, **given)
+    async with AsyncExitStack() as opened:
+        session: Any = get_session()
+        clients = {
+            one: await opened.enter_async_context(session.create_client(one, asked.region))
+            for one in SERVICES
+        }
+        await stack.deploy(clients.__getitem__)
+    return stack.outputs()
+
+
+def main() -> None:
+    asked = words()
+    kept = Path(os.environ["STACKS"]) / f"{asked.stack_name}.json"
+    if asked.command == "deploy":
+        kept.write_text(json.dumps(asyncio.run(deploy(asked))))
+        return
+    name = asked.query.partition("OutputKey==`")[2].partition("`")[0]
+    assert asked.query == f"Stacks[0].Outputs[?OutputKey==`{name}`].OutputValue"
+    sys.stdout.write(json.loads(kept.read_text())[name] + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""docs/install-aws.md is true: what it says for one account, and for one Region more, is done as a reader does it.
+
+`aws cloudformation` is tests/cloudformation.py, for the simulator has no CloudFormation; all other commands are
+the real ones.
+"""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiobotocore.session import get_session
+
+from monitor.simulator.server import Simulator
+from tests.real.services import require
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "install-aws.md").read_text("utf-8")
+BLOCK = re.compile(r"^```sh( background)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(title: str) -> list[tuple[str, str]]:
+    section = GUIDE.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    return BLOCK.findall(section)
+
+
+def script() -> str:
+    lines = [
+        "set -eu",
+        'aws() { if [ "$1" = cloudformation ]; then shift; python -m tests.cloudformation "$@";',
+        '  else command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; fi; }',
+        "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT",
+    ]
+    first, more = blocks("One account"), blocks("More Regions")
+    assert (len(first), len(more)) == (3, 1)
+    for background, text in [*more, *first]:
+        lines += [f"{text.strip()} > background.log 2>&1 &"] if background else [text]
+    # What a reader would do next: wait until it watches, and attack.
+    lines += [
+        "ready() { curl --silent --fail http://127.0.0.1:8080/readyz; }",
+        "for _ in $(seq 40); do ready >/dev/null && break; sleep 0.5; done; ready",
+        "export AWS_ACCESS_KEY_ID=mallory",
+        "KEY=$(aws kms create-key --query KeyMetadata.KeyId --output text)",
+        'aws kms schedule-key-deletion --key-id "$KEY" >/dev/null',
+        'state() { aws kms describe-key --key-id "$KEY" --query KeyMetadata.KeyState --output text; }',
+        'for _ in $(seq 20); do [ "$(state)" = Enabled ] && break; sleep 0.5; done; echo; state',
+    ]
+    # As the guide's last sentence on it says; where nothing is written, nothing can be seen to come back.
+    return "\n".join(lines).replace("Mode=observe", "Mode=enforce")
+
+
+async def make_room(simulator: Simulator) -> None:
+    """The simulator has queues and a rule of the same name as the guide's stack."""
+    door: dict[str, Any] = {
+        "endpoint_url": simulator.endpoint_url,
+        "aws_access_key_id": "admin",
+        "aws_secret_access_key": "any",
+    }
+    session: Any = get_session()
+    async with session.create_client("sqs", "eu-west-1", **door) as sqs:
+        for name in ("kms-monitor", "kms-monitor-dlq"):
+            url = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
+            await sqs.delete_queue(QueueUrl=url)
+    for region in ("eu-west-1", "us-east-1"):
+        async with session.create_client("events", region, **door) as events:
+            await events.remove_targets(Rule="kms-monitor", Ids=["kms-monitor"])
+            await events.delete_rule(Name="kms-monitor")
+
+
+@pytest.mark.real
+@pytest.mark.timeout(240)
+async def test_what_the_guide_says_is_done(tmp_path: Path) -> None:
+    for tool in ("aws", "curl"):
+        require(tool)
+    for folder in ("deploy", "docs"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    async with Simulator() as simulator:
+        await make_room(simulator)
+        shell = await asyncio.create_subprocess_exec(
+            "bash",
+            "-c",
+            script(),
+            cwd=tmp_path,
+            env={
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "PYTHONPATH": str(ROOT),
+                "HOME": str(tmp_path),
+                "STACKS": str(tmp_path),
+                "AWS_ENDPOINT_URL": simulator.endpoint_url,
+                "AWS_DEFAULT_REGION": "eu-west-1",
+                "AWS_ACCESS_KEY_ID": "admin",
+                "AWS_SECRET_ACCESS_KEY": "any",
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            output = (await shell.communicate())[0].decode()
+        finally:
+            if shell.returncode is None:
+                os.killpg(shell.pid, signal.SIGKILL)
+    log = (tmp_path / "background.log").read_text() if shell.returncode else ""
+    assert shell.returncode == 0, output[-3000:] + log[-3000:]
+    assert output.splitlines()[-1] == "Enabled"
+
+
+def test_the_stack_set_commands_name_files_that_are_there() -> None:
+    named = re.findall(r"(?:file://|--template-file )(deploy/\S+)", GUIDE)
+    assert len(named) >= 4
+    assert all((ROOT / one).is_file() for one in named)
