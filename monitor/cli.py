@@ -28,6 +28,7 @@ from monitor.replay.command import replay
 from monitor.rights.command import iam
 from monitor.simulator.command import simulate
 from monitor.stack.command import stack
+from monitor.tell_command import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,7 @@ app.command(epilog="Example: kms-monitor demo --stay")(demo)
 app.command(epilog="Example: kms-monitor replay s3://my-trail/AWSLogs --from 7d")(replay)
 app.add_typer(incidents, name="incidents")
 app.command(epilog="Example: kms-monitor check --config config/example.yaml --offline")(check)
+app.command(epilog="Example: kms-monitor tell --only slack")(tell)
 generate = typer.Typer(help="Write files that are made from the code.", no_args_is_help=True)
 generate.command(
     "event-pattern", epilog="Example: kms-monitor generate event-pattern --output rules/"

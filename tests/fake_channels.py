@@ -193,7 +193,8 @@ def slack_faults(message: dict[str, Any]) -> list[str]:
         wrong.append("text")
     if MENTION.search(message["text"]):
         wrong.append("mention")
-    blocks = [one for part in message.get("attachments", []) for one in part["blocks"]]
+    blocks = [*message.get("blocks", [])]
+    blocks += [one for part in message.get("attachments", []) for one in part["blocks"]]
     if not 0 < len(blocks) <= 50:
         wrong.append("blocks")
     return wrong + [fault for block in blocks for fault in block_faults(block)]

@@ -27,6 +27,10 @@ TYPES = {
 }
 
 
+LARGEST = 512 * 1024
+"""Bytes of a digest, roughly: many servers refuse more than 1 MB. What is more goes out in parts."""
+
+
 class WebhookOptions(HttpOptions):
     """Settings of the responder `webhook`."""
 
@@ -98,7 +102,11 @@ class Webhook(HttpChannel):
             case "ocsf":
                 found = [ocsf.detection_finding(one, environment, now) for one in decisions]
         name = notification.digest(*(cloudevents.occasion(one) for one in decisions))
-        return await self.send(f"digest.{name}", found, self.options.format)
+        words = [
+            await self.send(f"digest.{name}.{number}", part, self.options.format)
+            for number, part in enumerate(parts(found), 1)
+        ]
+        return ", ".join(words)
 
     async def send(self, name: str, document: object, form: str) -> str:
         options = self.options
@@ -124,3 +132,17 @@ class Webhook(HttpChannel):
             return checked_address(address)
         except ValueError as error:
             raise NotWorthRetrying(f"webhook: the address {error}") from None
+
+
+def parts(documents: list[Any]) -> list[list[Any]]:
+    """All of them in order, in as few lists as may be."""
+    found: list[list[Any]] = [[]]
+    size = 0
+    for one in documents:
+        more = len(encoded(one))
+        if found[-1] and size + more > LARGEST:
+            found.append([])
+            size = 0
+        found[-1].append(one)
+        size += more
+    return found

@@ -45,6 +45,9 @@ def envelope(headline: str, blocks: list[dict[str, Any]], severity: Severity) ->
     return {
         "text": escaped(headline),
         "mrkdwn": False,
+        "parse": "none",
+        "link_names": False,
+        "blocks": [{"type": "header", "text": plain(headline, HEADER)}],
         "unfurl_links": False,
         "unfurl_media": False,
         "attachments": [{"color": SIGNS[severity], "blocks": blocks}],
@@ -55,7 +58,6 @@ def message(decision: Decision, environment: str) -> dict[str, Any]:
     told = brief.brief(decision, environment)
     facts = [plain(f"{label}\n{value}", FIELD) for label, value in told.facts.items()]
     blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": plain(told.subject, HEADER)},
         {"type": "section", "text": plain(told.impact, SECTION)},
         *(
             {"type": "section", "fields": facts[start : start + FIELDS]}
@@ -85,8 +87,5 @@ def message(decision: Decision, environment: str) -> dict[str, Any]:
 
 def digest(decisions: list[Decision], environment: str) -> dict[str, Any]:
     found = brief.digest(decisions, environment)
-    blocks = [
-        {"type": "header", "text": plain(found.subject, HEADER)},
-        section("The worst first", [f"- {one}" for one in found.lines]),
-    ]
+    blocks = [section("The worst first", [f"- {one}" for one in found.lines])]
     return envelope(found.subject, blocks, found.severity)

@@ -21,6 +21,7 @@ from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.finding import Kind, Severity
 from monitor.ledger import StoreError
 from monitor.plugins import Services as Given
+from monitor.responders import webhook
 from monitor.responders.email import Email, EmailOptions
 from monitor.responders.eventbridge import EventBridge, EventBridgeOptions
 from monitor.responders.pagerduty import PagerDuty, PagerDutyOptions
@@ -298,6 +299,14 @@ async def test_each_format_alone_and_in_a_digest(
     assert (single["content-type"], many["content-type"]) == (kind, batch)
     assert isinstance(body, dict)
     assert len(bodies) == 2
+
+
+def test_a_large_digest_goes_out_in_parts_and_none_is_lost() -> None:
+    documents = [{"number": number, "text": "x" * 100_000} for number in range(12)] + [{"n": 1}] * 3
+    made = webhook.parts(documents)
+    assert [one for part in made for one in part] == documents
+    assert [len(part) for part in made] == [5, 5, 5]
+    assert webhook.parts([{"text": "x" * 2_000_000}]) == [[{"text": "x" * 2_000_000}]]
 
 
 # -- AWS
