@@ -213,17 +213,20 @@ async def test_certificates_that_cannot_be_read_are_said() -> None:
 
 
 async def test_no_more_than_four_at_once(site: tuple[Site, str]) -> None:
-    running, most = 0, 0
+    running, most, four = 0, 0, asyncio.Event()
 
-    async def count(request: web.Request) -> web.Response:
+    async def count(_: web.Request) -> web.Response:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.05)
+        if running == http_door.CONNECTIONS:
+            four.set()
+        await four.wait()
+        await asyncio.sleep(0.02)
         running -= 1
         return web.Response(text="ok")
 
     site[0].answer = count
-    one = door()
+    one = door(seconds=10)
     await asyncio.gather(*(one.post(site[1], b"", {}) for _ in range(12)))
     assert most == http_door.CONNECTIONS
