@@ -288,9 +288,11 @@ def key_of(text: str, config: Path) -> "KeyRef":
 
 
 def read(config: Path) -> "Settings":
+    """The settings, with the members of organizations among the accounts."""
+    from monitor.guarded import known_now  # noqa: PLC0415
     from monitor.settings_file import read_settings  # noqa: PLC0415
 
     try:
-        return read_settings(config, os.environ)
+        return known_now(read_settings(config, os.environ))
     except SettingsError as error:
         fail("\n".join(error.faults), 2)

@@ -257,13 +257,14 @@ def run(config: Path, work: "Callable[[Desk], Awaitable[T]]") -> T:
     """Do the work with KMS and the escrows of the settings."""
     from monitor import logs  # noqa: PLC0415
     from monitor.assembly import load  # noqa: PLC0415
+    from monitor.guarded import with_members  # noqa: PLC0415
     from monitor.material.desk import opened  # noqa: PLC0415
     from monitor.settings_file import read_settings  # noqa: PLC0415
 
     logs.set_up("critical")  # what is wrong is said here
 
     async def use() -> T:
-        settings = read_settings(config, os.environ)
+        settings = await with_members(read_settings(config, os.environ))
         async with opened(settings, load(settings, config)) as desk:
             return await work(desk)
 

@@ -13,6 +13,7 @@ from monitor.cli import app
 from monitor.clock import SystemClock
 from monitor.contained import Contained
 from monitor.errors import Denied
+from monitor.guarded import Guarded
 from monitor.stores.sqlite import SqliteStore
 from tests.samples import ACCOUNT, OTHER_ACCOUNT, REGION
 
@@ -67,6 +68,29 @@ def test_one_account_that_cannot_be_asked_hides_no_other(
     assert "\x1b" not in run(config, "list").stdout
     lines = run(config, "list", "--json").stdout.splitlines()
     assert [json.loads(line)["arn"] for line in lines] == [ROLE, USER]
+
+
+def test_members_of_an_organization_are_looked_at_and_released_too(
+    tmp_path: Path, there: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refresh(members: Guarded) -> None:
+        members.accounts[ACCOUNT] = members.settings.organizations[0].account(ACCOUNT)
+
+    monkeypatch.setattr(Guarded, "refresh", refresh)
+    file = tmp_path / "settings.yaml"
+    file.write_text(
+        f"""
+mode: observe
+organizations:
+  - path: o-exampleorg/r-ab12/ou-ab12-11111111/
+    regions: [{REGION}]
+    role_name: kms-monitor
+queues: [{{url: "https://sqs.{REGION}.amazonaws.com/{OTHER_ACCOUNT}/q", region: {REGION}}}]
+store: {{path: {tmp_path / "state.db"}}}
+"""
+    )
+    assert run(file, "list").stdout == f"{ROLE} contained: kms-monitor-contain-1\n"
+    assert (run(file, "release", ROLE).exit_code, there) == (0, {})
 
 
 def test_named_ones_are_released(config: Path, there: dict[str, tuple[str, ...]]) -> None:
