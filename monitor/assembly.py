@@ -207,6 +207,7 @@ def know(settings: Settings) -> Knowledge:
     """What the settings say that detectors may know."""
     knowledge = Knowledge(settings.known_to_be_watched)
     knowledge.accounts = settings.our_accounts
+    knowledge.places = settings.places
     return knowledge
 
 

@@ -78,6 +78,7 @@ class Following:
         pipeline, knowledge = self.parts.pipeline, self.parts.knowledge
         pipeline.rules = replace(pipeline.rules, places=places)
         knowledge.accounts = self.guarded.as_settings.our_accounts
+        knowledge.places = places
         self.lookouts.follow(places, roles(change.joined))
         for account in change.left:
             self.leave(account)

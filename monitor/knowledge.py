@@ -74,6 +74,8 @@ class Knowledge:
         self.failed_uses = FailedUses()
         self.accounts: frozenset[str] = frozenset()
         """The accounts that count as ours: the guarded ones, and `trusted_accounts`."""
+        self.places: frozenset[tuple[str, str]] | None = None
+        """The guarded pairs of account and Region; None where that is not told."""
         self.keys: dict[KeyRef, KeySnapshot] = {}
         self.targets: dict[tuple[str, str, str], KeyRef] = {}
         for snapshot in snapshots:

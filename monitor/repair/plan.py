@@ -79,6 +79,8 @@ class Limits(msgspec.Struct, frozen=True):
     """The key is contested, or a budget is spent: a deletion is cancelled, and nothing else written."""
     escrow: bool = False
     """Imported material can be had again."""
+    places: frozenset[tuple[str, str]] | None = None
+    """The pairs of account and Region in which anything may be written; None: in all of them."""
 
 
 IN_BETWEEN: Final = {
@@ -90,6 +92,7 @@ NO_MATERIAL: Final = "its key material is gone and has to be imported again"
 NO_EXPIRY: Final = f"{NO_MATERIAL}, and nobody knows when it should expire"
 NOT_CONNECTED: Final = "its key store outside of KMS is not reachable"
 NOT_ENABLED: Final = "cannot be changed while the key is {}"
+NOT_GUARDED: Final = "{} is changed where the primary is, in {}, which is not guarded"
 REPLICA_MADE: Final = "a replica in {} was made; no repair deletes a key"
 REPLICA_GONE: Final = "the replica in {} is gone; ReplicateKey can make it anew"
 CONTESTED: Final = "it is put back no more for now: too many repairs within a short time"
@@ -112,7 +115,7 @@ def plan(live: KeySnapshot, wanted: Mapping[str, Any], limits: Limits | None = N
     if limits.only_deletion:
         return saving if saving.steps else RepairPlan(impossible=(CONTESTED,))
     reviving, state = revive(live, wanted, limits, cancelled=bool(saving.steps))
-    return joined(saving, put_policy(live, wanted), reviving, furnish(live, wanted, state))
+    return joined(saving, put_policy(live, wanted), reviving, furnish(live, wanted, state, limits))
 
 
 def joined(*plans: RepairPlan) -> RepairPlan:
@@ -184,7 +187,9 @@ def revive(
     return RepairPlan(), state
 
 
-def furnish(live: KeySnapshot, wanted: Mapping[str, Any], state: KeyState) -> RepairPlan:
+def furnish(
+    live: KeySnapshot, wanted: Mapping[str, Any], state: KeyState, limits: Limits
+) -> RepairPlan:
     """Tags, aliases, grants, rotation and the rest, of a key that will be in this state."""
     left = {name: value for name, value in wanted.items() if differs(live, name, value)}
     parts = [
@@ -197,13 +202,14 @@ def furnish(live: KeySnapshot, wanted: Mapping[str, Any], state: KeyState) -> Re
         regrant(live, left, state),
     ]
     if ROTATION in left:
-        parts.append(while_enabled(Step(Call.ENABLE_KEY_ROTATION, left[ROTATION]), state, ROTATION))
+        step = Step(Call.ENABLE_KEY_ROTATION, left[ROTATION])
+        parts.append(on_the_primary(step, live, state, limits, ROTATION))
     if DESCRIPTION in left and not state.pending_deletion:
         step = Step(Call.UPDATE_KEY_DESCRIPTION, left[DESCRIPTION] or "")
         parts.append(RepairPlan((step,)))
     if left.get(PRIMARY):
         step = Step(Call.UPDATE_PRIMARY_REGION, left[PRIMARY])
-        parts.append(while_enabled(step, state, "the primary Region"))
+        parts.append(on_the_primary(step, live, state, limits, "the primary Region"))
     for name in sorted(left):
         if name.startswith(REPLICA):
             text = REPLICA_GONE if left[name] else REPLICA_MADE
@@ -235,6 +241,16 @@ def regrant(live: KeySnapshot, left: Mapping[str, Any], state: KeyState) -> Repa
             else:
                 making.append(while_enabled(Step(Call.CREATE_GRANT, left[name]), state, "a grant"))
     return joined(*making, RepairPlan(tuple(taking)))
+
+
+def on_the_primary(
+    step: Step, live: KeySnapshot, state: KeyState, limits: Limits, what: str
+) -> RepairPlan:
+    """A step that has to be made where the primary of a multi-Region key is now (aws-facts 3.4)."""
+    primary = live.primary or live.key
+    if limits.places is not None and (primary.account, primary.region) not in limits.places:
+        return RepairPlan(impossible=(NOT_GUARDED.format(what, primary.region),))
+    return while_enabled(step, state, what)
 
 
 def while_enabled(step: Step, state: KeyState, what: str) -> RepairPlan:

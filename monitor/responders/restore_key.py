@@ -223,7 +223,11 @@ class RestoreKey:
         )
 
     def limits(self, decision: Decision) -> Limits:
-        return Limits(only_deletion=decision.contested, escrow=self.writer.material is not None)
+        return Limits(
+            only_deletion=decision.contested,
+            escrow=self.writer.material is not None,
+            places=self.knowledge.places,
+        )
 
     def with_helpers(self, error: Denied, finding: Finding) -> Denied:
         """What a policy took from us: who can still put it back."""

@@ -210,6 +210,13 @@ def test_the_primary_region_is_moved_back_and_replicas_are_left_to_people() -> N
     assert plan(live, {"primary": KEY.region}).steps == (
         Step(Call.UPDATE_PRIMARY_REGION, KEY.region),
     )
+    here = Limits(places=frozenset({(KEY.account, KEY.region)}))
+    for name in ("primary", "rotation"):
+        left = plan(
+            replace(live, rotation_days=0), {name: {"primary": KEY.region}.get(name, 90)}, here
+        )
+        assert not left.steps
+        assert "us-east-1, which is not guarded" in left.impossible[0]
     for value, region in ((True, "ap-south-1"), (None, KEY.region)):
         left = plan(live, {f"replica/{region}": value})
         assert not left.steps
