@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from pydantic import BaseModel, Field
 
-from monitor.detector import KMS, About, Base
+from monitor.detector import KMS, OWN, About, Base
 from monitor.errors import Unreadable
 from monitor.event import Event
 from monitor.finding import Aspect, Finding, Kind, Severity
@@ -21,8 +21,8 @@ from monitor.key_policy.answers import Trust
 from monitor.key_policy.dangers import Danger, closed, opened
 from monitor.key_policy.difference import difference
 from monitor.key_policy.document import parse
-from monitor.key_policy.trust import TrustOptions
-from monitor.parameters import said
+from monitor.key_policy.trust import TrustOptions, is_outsider
+from monitor.parameters import said, short, text, texts
 
 MOST_LINES = 6
 LONGEST_LINE = 240
@@ -234,6 +234,59 @@ class KeyCreated(Base[TrustOptions]):
             event, title, severity, kind=Kind.NOTICE, aspect=Aspect.POLICY, details=details
         )
         return [msgspec.structs.replace(found, key=key)]
+
+
+class KeyFoundOpen(Base[TrustOptions]):
+    name: ClassVar = "key_found_open"
+    title: ClassVar = "KMS key lets strangers in when first seen"
+    about: ClassVar = About(
+        description="A key that the daemon had never seen before has a policy, or grants, that let in "
+        "everybody or a foreign account. Nobody can say from the outside whether that is meant, so it "
+        "counts as how the key should be, and people are told.",
+        severity="critical if everybody may use or rule the key, else high",
+        techniques=("T1098",),
+        false_positives=(
+            "An account outside the settings' `trusted_accounts` is meant to use the key.",
+        ),
+        advice=(
+            "Find out whether whoever is let in is meant to be.",
+            (
+                "If not: narrow the policy down, revoke the grant, and accept the key as it is then: "
+                "kms-monitor baseline accept."
+            ),
+        ),
+        references=(POLICY_PAGE,),
+    )
+    events: ClassVar = frozenset({(OWN, "KeySeenFirst")})
+    Options: ClassVar[type[BaseModel]] = TrustOptions
+
+    def inspect(self, event: Event) -> Iterable[Finding]:
+        key, seen = event.key, event.request()
+        if key is None:
+            return []
+        trust = self.options.trust(self.knowledge.accounts, {key.account})
+        try:
+            dangers = opened(parse(text(seen, "policy")), key.arn, trust)
+        except Unreadable:
+            dangers = []
+        dangers += [
+            Danger(Severity.HIGH, f"a grant to {short(name)}")
+            for name in texts(seen.get("grantees"))
+            if is_outsider(name, trust)
+        ]
+        if not dangers:
+            return []
+        dangers.sort(key=lambda one: -one.severity)
+        return [
+            self.finding(
+                event,
+                f"{self.title}: {dangers[0].words}"[:LONGEST_TITLE],
+                dangers[0].severity,
+                kind=Kind.NOTICE,
+                aspect=Aspect.POLICY,
+                details={"dangers": some([one.words for one in dangers])},
+            )
+        ]
 
 
 def arn_of_key(key: KeyRef | None) -> str:

@@ -29,6 +29,9 @@ from monitor.register import GRANT, aspect_of
 from monitor.repair.difference import differences
 from monitor.repair.live import LiveKeys
 
+SEEN_FIRST = "KeySeenFirst"
+"""The event of our own: who is let in by a key that was not known before."""
+MOST_GRANTEES = 50
 HISTORY_SECONDS = 1200.0
 """How long the event history may be silent about a change: 15 minutes at most, as AWS says."""
 
@@ -101,10 +104,23 @@ class Drift:
         whole, problems = await self.keys.read_whole(live)
         for call, problem in problems.items():
             self.report(call, call=call, key=live.key.arn, problem=problem)
+        before = await self.baselines.known(live.key)
         known = await self.baselines.sighted(whole)
+        if before is None or Aspect.POLICY not in before.aspects:
+            self.introduce(whole)
         if known is not None:
             await self.baselines.renew(whole)
             await self.consider(whole, known)
+
+    def introduce(self, live: KeySnapshot) -> None:
+        """Have it judged who is let in by a key that is seen for the first time."""
+        if live.policy is None:
+            return
+        key = live.key
+        grantees = sorted({one.grantee for one in live.grants or ()})[:MOST_GRANTEES]
+        about = {"keyId": key.arn, "policy": live.policy, "grantees": grantees}
+        place, same = (key.account, key.region), (key.arn, live.policy, *grantees)
+        self.tell(own_event(SEEN_FIRST, place, self.clock.now(), about, same=same))
 
     async def consider(self, live: KeySnapshot, known: Baseline) -> None:
         key, now = live.key, self.clock.now()

@@ -15,7 +15,7 @@ from monitor.event import Event
 from monitor.finding import Aspect
 from monitor.key import KeyRef
 from monitor.knowledge import Knowledge
-from monitor.loops.drift import HISTORY_SECONDS, Drift
+from monitor.loops.drift import HISTORY_SECONDS, SEEN_FIRST, Drift
 from monitor.repair.live import LiveKeys
 from monitor.stores.memory import MemoryStore
 from tests.direct_kms import Playground
@@ -39,6 +39,7 @@ class World:
         self.knowledge = Knowledge()
         self.baselines = Baselines(self.store, self.knowledge)
         self.told: list[Event] = []
+        self.introduced: list[Event] = []
         self.drift = Drift(
             self.keys,
             self.baselines,
@@ -69,6 +70,8 @@ class World:
         self.clock.start += later
         self.told.clear()
         await self.drift.read(await self.keys.read(self.key))
+        self.introduced += [one for one in self.told if one.event_name == SEEN_FIRST]
+        self.told = [one for one in self.told if one.event_name != SEEN_FIRST]
         return [event.event_name for event in self.told]
 
     def change(self, operation: str, **parameters: Any) -> None:
@@ -86,6 +89,18 @@ async def test_what_is_seen_first_is_how_it_should_be() -> None:
     assert known.tags == {"Owner": "crypto"}
     assert await world.look(9 * GRACE) == []
     assert world.asked == 0
+
+
+async def test_a_key_is_introduced_once_with_whoever_it_lets_in() -> None:
+    world = World()
+    role = f"arn:aws:iam::{ACCOUNT}:role/app"
+    world.change("CreateGrant", GranteePrincipal=role, Operations=["Decrypt"])
+    for _ in range(3):
+        await world.look(9 * GRACE)
+    (event,) = world.introduced
+    assert event.key == world.key
+    assert event.request()["grantees"] == [role]
+    assert f"{ACCOUNT}:root" in event.request()["policy"]
 
 
 async def test_the_stream_has_its_time_and_then_the_history_explains() -> None:
