@@ -50,7 +50,7 @@ endif
 deploy-check: $(STAMP)
 	$(BIN)/pytest tests/unit/test_chart_reference.py tests/unit/test_stack.py tests/unit/test_alerts.py \
 		tests/unit/test_dashboards.py tests/journey/test_stack.py tests/real/test_stack.py \
-		tests/real/test_terraform.py tests/real/test_prometheus.py tests/real/test_alertmanager.py \
+		tests/real/test_terraform.py tests/real/test_install_aws.py tests/real/test_prometheus.py tests/real/test_alertmanager.py \
 		tests/real/test_chart.py tests/real/test_kustomize.py tests/real/test_container.py
 
 lint: $(STAMP)
