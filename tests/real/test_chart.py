@@ -272,7 +272,11 @@ def test_the_alerts_and_dashboards_come_along() -> None:
     theirs = [
         group
         for file in sorted((reference.DEPLOY / "prometheus").glob("*.rules.yaml"))
-        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+        for group in yaml.safe_load(
+            file.read_text(encoding="utf-8").replace(
+                "https://kms-monitor.example.org/runbooks/", "https://wiki.example.org/kms/"
+            )
+        )["groups"]
     ]
     assert groups[:-1] == theirs
     assert groups[-1]["name"] == "ours"
