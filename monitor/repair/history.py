@@ -31,7 +31,8 @@ def state_before(events: Iterable[Event], at: float) -> KeyState | None:
     ]
     if not told:
         return None
-    last = max(told, key=lambda event: event.time)
+    # CloudTrail tells whole seconds; nothing happens to a key before it is made.
+    last = max(told, key=lambda event: (event.time, event.event_name != "CreateKey"))
     if last.event_name == "CreateKey":
         made = text(mapped(last.response().get("keyMetadata")), "keyState")
         return KeyState.ENABLED if made in {"", KeyState.ENABLED.value} else None

@@ -30,6 +30,7 @@ from monitor.ledger import StoreError, key_lease
 from monitor.metrics import Metrics
 from monitor.plugins import Services
 from monitor.register import POLICY, STATE
+from monitor.repair.history import state_before
 from monitor.repair.live import confirms
 from monitor.responders.restore_key import RestoreKey, RestoreOptions
 from monitor.stores.memory import MemoryStore
@@ -779,3 +780,12 @@ async def test_a_change_is_accepted_only_if_it_can_be_remembered(call: str) -> N
     forgotten = call in {"baseline", "put_baseline"}
     assert found is (WorthRetrying if forgotten else Outcome.DONE)
     assert not world.key.calls
+
+
+@pytest.mark.parametrize("order", [["CreateKey", "DisableKey"], ["DisableKey", "CreateKey"]])
+def test_what_happens_in_the_second_in_which_a_key_is_made_happens_after_it(
+    order: list[str],
+) -> None:
+    events = [event(eventName=name) for name in order]
+    assert state_before(events, EPOCH + 1) is S.DISABLED
+    assert state_before(events, EPOCH) is None
