@@ -159,6 +159,7 @@ class Aws:
 
     async def enter_by(self, entry: Entry) -> None:
         """Enter an account in this way from now on."""
+        self.clients.left.discard(entry.account)
         if self.entries.get(entry.account) != entry:
             self.entries[entry.account] = entry
             await self.clients.forget(entry.account)
@@ -166,6 +167,7 @@ class Aws:
     async def leave(self, account: str) -> None:
         """Forget how to enter an account, with its credentials and clients."""
         if account in self.entries:
+            self.clients.left.add(account)
             await self.clients.forget(account)
             del self.entries[account]
 

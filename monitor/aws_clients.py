@@ -80,6 +80,8 @@ class Clients:
         most: int = MOST_OPEN,
     ) -> None:
         self.entries = entries
+        self.left: set[str] = set()
+        """Accounts that were entered and are no more."""
         self.config = config
         self.metrics = metrics
         self.clock = clock
@@ -183,8 +185,8 @@ class Clients:
 
         `Denied` for an account that has left: what is called as there may be at home, too.
         """
-        if entry and entry not in self.entries:
-            raise Denied(f"account {entry} is not entered, or no more")
+        if entry in self.left:
+            raise Denied(f"account {entry} is not entered any more")
         name = self.named(entry)
         if name not in self.sessions:
             session = get_session()

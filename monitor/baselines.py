@@ -8,6 +8,8 @@ event by it.
 from collections.abc import Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from monitor.baseline import Baseline, Origin, accepted, damaged, renewed, sighted
 from monitor.key import KeyRef, KeySnapshot
 from monitor.knowledge import Knowledge
@@ -69,10 +71,11 @@ class Baselines:
                 return known
             version = known.version if known else 0
             if await self.store.put_baseline(new, expected_version=version):
-                self.learn(new)
+                self.learn(replace(new, version=version + 1))
                 return await self.known(key)
         raise StoreError(f"the baseline of {key} is changed by too many at once")
 
     def learn(self, baseline: Baseline, live: KeySnapshot | None = None) -> None:
         """Hand what is known to whoever judges events."""
-        self.knowledge.learn(baseline.snapshot(live or self.knowledge.key(baseline.key)))
+        known = baseline.snapshot(live or self.knowledge.key(baseline.key))
+        self.knowledge.learn(known, baseline.version)

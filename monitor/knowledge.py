@@ -77,13 +77,18 @@ class Knowledge:
         self.places: frozenset[tuple[str, str]] | None = None
         """The guarded pairs of account and Region; None where that is not told."""
         self.keys: dict[KeyRef, KeySnapshot] = {}
+        self.versions: dict[KeyRef, int] = {}
+        """Of the baselines from which they are known."""
         self.targets: dict[tuple[str, str, str], KeyRef] = {}
         for snapshot in snapshots:
             self.learn(snapshot)
 
-    def learn(self, snapshot: KeySnapshot) -> None:
-        """This is how the key should be."""
+    def learn(self, snapshot: KeySnapshot, version: int = 0) -> None:
+        """This is how the key should be. Of two versions of its baseline the older is no news."""
         key = snapshot.key
+        if version < self.versions.get(key, 0):
+            return
+        self.versions[key] = version
         before = self.keys.get(key)
         for alias in (before.aliases if before else None) or ():
             self.targets.pop((key.account, key.region, alias), None)
