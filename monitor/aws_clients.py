@@ -181,10 +181,7 @@ class Clients:
         return entry if entry in self.entries and self.entries[entry].role_arn else ""
 
     def session(self, entry: str) -> AioSession:
-        """The session of an entry; botocore's provider refreshes its credentials in time.
-
-        `Denied` for an account that has left: what is called as there may be at home, too.
-        """
+        """The session of an entry, which renews its credentials; `Denied` where it has left."""
         if entry in self.left:
             raise Denied(f"account {entry} is not entered any more")
         name = self.named(entry)
