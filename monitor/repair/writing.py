@@ -1,13 +1,12 @@
 """Writing to KMS: the only place that does."""
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
-
-import stamina
 
 from monitor.aws import Aws
 from monitor.errors import NotWorthRetrying, WorthRetrying
 from monitor.key import KeySnapshot
+from monitor.repair.live import patiently
 from monitor.repair.plan import Call, Step
 
 if TYPE_CHECKING:
@@ -20,24 +19,6 @@ ON_THE_PRIMARY = frozenset({Call.UPDATE_PRIMARY_REGION, Call.ENABLE_KEY_ROTATION
 LOCKOUT = "MalformedPolicyDocumentException"
 """Also the answer to a policy that would not let its writer change it again (KMS developer guide,
 "Default key policy": the lockout safety check)."""
-
-
-def patiently() -> AsyncIterator[stamina.Attempt]:
-    """Try again what may pass, for half a minute.
-
-    On top of botocore's few quick tries: the quota of 5 writing calls a second is shared with
-    whoever attacks (aws-facts 3.7).
-    """
-    return aiter(
-        stamina.retry_context(
-            on=WorthRetrying,
-            attempts=None,
-            timeout=30,
-            wait_initial=0.2,
-            wait_max=4,
-            wait_jitter=0.5,
-        )
-    )
 
 
 class Material(Protocol):
