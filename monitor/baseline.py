@@ -53,7 +53,7 @@ MANY: Final = (TAG, ALIAS, GRANT, REPLICA)
 MOST_MANY: Final = 2000
 """Of these, together. A key has 50 tags and 50 aliases at most, and of more than 1,000 grants none are
 read; what is gone has to be remembered only until the last message about it has come."""
-REPLACED: Final = frozenset({Origin.SEEN, Origin.HISTORY})
+FIRST: Final = frozenset({Origin.SEEN, Origin.HISTORY})
 """First sights, which never replace anything."""
 
 
@@ -188,18 +188,14 @@ def accepted(
         new = Register(value, as_of, origin, there.damaged_at if there else 0.0)
         if there is None or there.origin is Origin.DAMAGE or replaces(new, there, tie=tie):
             registers[name] = new
-    if registers == known_registers(known):
-        return baseline
+    if known is not None and registers == known.registers:
+        return known
     return replace(baseline, registers=bounded(registers))
-
-
-def known_registers(known: Baseline | None) -> dict[str, Register] | None:
-    return known.registers if known else None
 
 
 def replaces(new: Register, there: Register, *, tie: bool) -> bool:
     """Whether `new` is better than what is there. A first sight is only ever the first."""
-    if new.origin in REPLACED:
+    if new.origin in FIRST:
         return False
     return new.as_of > there.as_of or (tie and new.as_of == there.as_of)
 

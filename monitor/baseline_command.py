@@ -221,11 +221,11 @@ async def look_at(
         keys = LiveKeys(aws, SystemClock())
         for one in known:
             try:
-                live, problems = await keys.read_whole(await keys.read(one.key))
+                live, failures = await keys.read_whole(await keys.read(one.key))
             except MonitorError as error:
                 found.append((one, None, str(error)))
             else:
-                found.append((one, live, "; ".join(problems.values())))
+                found.append((one, live, "; ".join(map(str, failures.values()))))
     return found
 
 

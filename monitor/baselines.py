@@ -31,14 +31,14 @@ class Baselines:
         return await self.store.baseline(key)
 
     async def sighted(self, live: KeySnapshot) -> Baseline | None:
-        """Take over what was not known of the key until now."""
-        known = await self.change(live.key, lambda known: sighted(known, live))
+        """Take over what was not known of the key until now, and the ids that grants have now."""
+        known, _ = await self.change(live.key, lambda known: renewed(sighted(known, live), live))
         if known is not None:
             self.learn(known, live)
         return known
 
     async def renew(self, live: KeySnapshot) -> None:
-        """Note the ids that grants have now."""
+        """Note only the ids that grants have now."""
         await self.change(live.key, lambda known: renewed(known, live))
 
     async def accept(
@@ -51,28 +51,30 @@ class Baselines:
         tie: bool = False,
     ) -> bool:
         """Move the baseline. False: later changes stand, and nothing moved."""
-        before = await self.known(key)
-        after = await self.change(
+        _, moved = await self.change(
             key, lambda known: accepted(known, key, changes, as_of, origin=origin, tie=tie)
         )
-        return after is not None and (before is None or after.version > before.version)
+        return moved
 
     async def damage(self, key: KeyRef, changes: Changes, at: float) -> Baseline | None:
         """Note when parts of the key were damaged; the baseline as it then is."""
-        return await self.change(key, lambda known: damaged(known, changes, at))
+        known, _ = await self.change(key, lambda known: damaged(known, changes, at))
+        return known
 
     async def change(
         self, key: KeyRef, work: Callable[[Baseline | None], Baseline | None]
-    ) -> Baseline | None:
+    ) -> tuple[Baseline | None, bool]:
+        """The baseline after the work, and whether that changed it."""
         for _ in range(TRIES):
             known = await self.known(key)
             new = work(known)
             if new is None or new == known:
-                return known
+                return known, False
             version = known.version if known else 0
             if await self.store.put_baseline(new, expected_version=version):
-                self.learn(replace(new, version=version + 1))
-                return await self.known(key)
+                new = replace(new, version=version + 1)
+                self.learn(new)
+                return new, True
         raise StoreError(f"the baseline of {key} is changed by too many at once")
 
     def learn(self, baseline: Baseline, live: KeySnapshot | None = None) -> None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
-from monitor.event import Event
+from monitor.event import KMS, OWN, Event
 from monitor.finding import Aspect
 from monitor.key import Grant, canonical
 from monitor.parameters import alias_name, mapped, number, region_name, tags_of, text, texts
@@ -26,8 +26,6 @@ from monitor.register import (
 )
 from monitor.written_times import read_written
 
-KMS: Final = "kms.amazonaws.com"
-OWN: Final = "kms-monitor"
 DEFAULT_ROTATION_DAYS: Final = 365
 SEEN_OTHERWISE: Final = "KeySeenOtherwise"
 """The event of our own: a part of a key is not as it should be, and no message told of it."""
@@ -44,8 +42,10 @@ def changes_of(event: Event) -> dict[str, Any]:
         return {}
     if event.event_source == OWN and event.event_name == SEEN_OTHERWISE:
         return dict(list(mapped(event.request().get("changes")).items())[:MOST])
-    reading = READING.get(event.event_name) if event.event_source == KMS else None
-    return dict(list(reading(event).items())[:MOST]) if reading else {}
+    if event.event_source != KMS or event.event_name not in CHANGING:
+        return {}
+    _, read = CHANGING[event.event_name]
+    return dict(list(read(event).items())[:MOST])
 
 
 def put_key_policy(event: Event) -> dict[str, Any]:
@@ -135,46 +135,27 @@ def replicate_key(event: Event) -> dict[str, Any]:
     return {REPLICA + region: True} if region else {}
 
 
-READING: Final[dict[str, Callable[[Event], dict[str, Any]]]] = {
-    "CreateAlias": point_alias,
-    "CreateGrant": create_grant,
-    "DeleteAlias": delete_alias,
-    "DisableKeyRotation": disable_key_rotation,
-    "EnableKeyRotation": enable_key_rotation,
-    "ImportKeyMaterial": import_key_material,
-    "PutKeyPolicy": put_key_policy,
-    "ReplicateKey": replicate_key,
-    "RetireGrant": lose_grant,
-    "RevokeGrant": lose_grant,
-    "TagResource": tag_resource,
-    "UntagResource": untag_resource,
-    "UpdateAlias": point_alias,
-    "UpdateKeyDescription": update_key_description,
-    "UpdatePrimaryRegion": update_primary_region,
+Reader = Callable[[Event], dict[str, Any]]
+CHANGING: Final[dict[str, tuple[Aspect, Reader]]] = {
+    "CreateAlias": (Aspect.ALIASES, point_alias),
+    "CreateGrant": (Aspect.GRANTS, create_grant),
+    "DeleteAlias": (Aspect.ALIASES, delete_alias),
+    "DisableKeyRotation": (Aspect.ROTATION, disable_key_rotation),
+    "EnableKeyRotation": (Aspect.ROTATION, enable_key_rotation),
+    "ImportKeyMaterial": (Aspect.STATE, import_key_material),
+    "PutKeyPolicy": (Aspect.POLICY, put_key_policy),
+    "ReplicateKey": (Aspect.REPLICATION, replicate_key),
+    "RetireGrant": (Aspect.GRANTS, lose_grant),
+    "RevokeGrant": (Aspect.GRANTS, lose_grant),
+    "TagResource": (Aspect.TAGS, tag_resource),
+    "UntagResource": (Aspect.TAGS, untag_resource),
+    "UpdateAlias": (Aspect.ALIASES, point_alias),
+    "UpdateKeyDescription": (Aspect.DESCRIPTION, update_key_description),
+    "UpdatePrimaryRegion": (Aspect.REPLICATION, update_primary_region),
 }
-"""By event name: what each says."""
+"""By event name: what of a key each call changes, and how to read the new values out of its record."""
 
 
 def calls_that_change(aspects: Collection[Aspect]) -> frozenset[str]:
     """The names of the calls that change these parts of a key."""
-    return frozenset(name for name, aspect in CHANGING.items() if aspect in aspects)
-
-
-CHANGING: Final[dict[str, Aspect]] = {
-    "CreateAlias": Aspect.ALIASES,
-    "CreateGrant": Aspect.GRANTS,
-    "DeleteAlias": Aspect.ALIASES,
-    "DisableKeyRotation": Aspect.ROTATION,
-    "EnableKeyRotation": Aspect.ROTATION,
-    "ImportKeyMaterial": Aspect.STATE,
-    "PutKeyPolicy": Aspect.POLICY,
-    "ReplicateKey": Aspect.REPLICATION,
-    "RetireGrant": Aspect.GRANTS,
-    "RevokeGrant": Aspect.GRANTS,
-    "TagResource": Aspect.TAGS,
-    "UntagResource": Aspect.TAGS,
-    "UpdateAlias": Aspect.ALIASES,
-    "UpdateKeyDescription": Aspect.DESCRIPTION,
-    "UpdatePrimaryRegion": Aspect.REPLICATION,
-}
-"""By event name: what of a key each changes."""
+    return frozenset(name for name, (aspect, _) in CHANGING.items() if aspect in aspects)

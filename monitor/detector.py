@@ -11,14 +11,24 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 import msgspec
 from pydantic import BaseModel
 
-from monitor.event import Event
+from monitor.event import KMS, OWN, Event
 from monitor.finding import Aspect, Finding, Kind, Severity
 from monitor.key import KeyRef, KeyState
 from monitor.knowledge import Knowledge
 
-KMS = "kms.amazonaws.com"
-OWN = "kms-monitor"
-"""The eventSource of events that the daemon makes itself. No message from outside can have it."""
+__all__ = [
+    "KMS",
+    "NATIVE",
+    "OWN",
+    "About",
+    "Base",
+    "Call",
+    "Detector",
+    "NoOptions",
+    "OptionsT",
+    "is_denied",
+]
+
 NATIVE = "aws.kms"
 """The source of KMS's own events on EventBridge, which need no trail."""
 Call = tuple[str, str]

@@ -8,7 +8,7 @@ stay undecoded (`msgspec.Raw`) until somebody asks.
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -21,6 +21,9 @@ T = TypeVar("T")
 FAMILIAR = 4096
 """Bytes of a member, up to which what it says is kept in mind. Few are larger than 1 KiB."""
 NULL = msgspec.Raw(b"null")
+KMS: Final = "kms.amazonaws.com"
+OWN: Final = "kms-monitor"
+"""The eventSource of events that the daemon makes itself. No message from outside can have it."""
 
 
 class once(Generic[T]):  # noqa: N801 -- it reads as `property` does

@@ -49,11 +49,11 @@ async def names_and_tags(
     """The key's aliases and tags. Raises `SettingsError` where they cannot be read."""
     keys = LiveKeys(aws, clock)
     try:
-        whole, problems = await keys.read_whole(await keys.read(key))
+        whole, failures = await keys.read_whole(await keys.read(key))
+        why = "; ".join(map(str, failures.values()))
     except MonitorError as error:
-        whole, problems = None, {"DescribeKey": str(error)}
+        whole, why = None, str(error)
     if whole is None or whole.aliases is None or whole.tags is None:
-        why = "; ".join(problems.values())
         raise SettingsError([f"never_approve: whether it holds the key cannot be told: {why}"])
     return whole.aliases, whole.tags
 

@@ -7,7 +7,7 @@ key or CloudTrail confirms it. Where another detector finds damage in the same e
 from collections.abc import Iterable
 from typing import ClassVar
 
-from monitor.changes import READING, changes_of
+from monitor.changes import CHANGING, changes_of
 from monitor.detector import KMS, About, Base, NoOptions
 from monitor.event import Event
 from monitor.finding import Aspect, Finding, Kind, Severity
@@ -34,7 +34,7 @@ class KeyChanged(Base[NoOptions]):
             "https://docs.aws.amazon.com/kms/latest/developerguide/logging-using-cloudtrail.html",
         ),
     )
-    events: ClassVar = frozenset((KMS, name) for name in [*READING, "CreateKey"])
+    events: ClassVar = frozenset((KMS, name) for name in [*CHANGING, "CreateKey"])
 
     def inspect(self, event: Event) -> Iterable[Finding]:
         if event.failed or event.key is None:

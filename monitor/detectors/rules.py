@@ -11,11 +11,11 @@ from pydantic import BaseModel, Field
 
 from monitor.arns import rule_arn
 from monitor.detector import About, NoOptions
-from monitor.event import Event
+from monitor.event import KMS, Event
 from monitor.finding import Finding, Kind, Severity
 from monitor.sight import event_pattern
 from monitor.sight.kms_calls import DAMAGE, READS, WRITES
-from monitor.sight.rules import KMS, Call, lost, samples
+from monitor.sight.rules import Call, lost, samples
 from monitor.whose import OnOurs, graded, lowered
 
 EVENTS = "events.amazonaws.com"

@@ -101,15 +101,14 @@ class Drift:
             await asyncio.sleep(self.pause)
 
     async def read(self, live: KeySnapshot) -> None:
-        whole, problems = await self.keys.read_whole(live)
-        for call, problem in problems.items():
-            self.report(call, call=call, key=live.key.arn, problem=problem)
+        whole, failures = await self.keys.read_whole(live)
+        for call, failure in failures.items():
+            self.report(call, call=call, key=live.key.arn, problem=str(failure))
         before = await self.baselines.known(live.key)
         known = await self.baselines.sighted(whole)
         if before is None or Aspect.POLICY not in before.aspects:
             self.introduce(whole)
         if known is not None:
-            await self.baselines.renew(whole)
             await self.consider(whole, known)
 
     def introduce(self, live: KeySnapshot) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from monitor.arns import bucket_arn
+from monitor.event import KMS
 from monitor.key import partition_of
 from monitor.loops.looking import Look, OurQueue, Place, Step
 from monitor.loops.turns import Turns
 from monitor.sight.event_pattern import InvalidPatternError, parse
-from monitor.sight.rules import KMS, lost
+from monitor.sight.rules import lost
 from monitor.sight.trails import sight
 
 CRUCIAL = ("DisableKey", "ScheduleKeyDeletion")

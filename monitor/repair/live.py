@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,13 +17,15 @@ from monitor.event import Event, read_record
 from monitor.finding import Actor, Aspect, Finding
 from monitor.key import Grant, KeyRef, KeySnapshot, KeyState, canonical
 from monitor.parameters import deletion_window
-from monitor.register import Changes, by_aspect
+from monitor.register import Changes, by_aspect, registers_of
 from monitor.repair.plan import Limits, plan
 
 if TYPE_CHECKING:
     from types_aiobotocore_kms.type_defs import KeyMetadataTypeDef
 
 T = TypeVar("T")
+Failures = dict[str, WorthRetrying | NotWorthRetrying]
+"""By the name of the call: why a part of a key could not be read."""
 
 NOT_FOUND = "NotFoundException"
 INVALID_STATE = "KMSInvalidStateException"
@@ -77,27 +79,27 @@ class LiveKeys:
             raise
         raise AssertionError("unreachable: the last attempt raises")
 
-    async def read_whole(self, live: KeySnapshot) -> tuple[KeySnapshot, dict[str, str]]:
+    async def read_whole(self, live: KeySnapshot) -> tuple[KeySnapshot, Failures]:
         """The key with all that DescribeKey does not show, and what could not be read, and why."""
         return await self.read_parts(live, frozenset(Aspect))
 
     async def read_parts(
         self, live: KeySnapshot, aspects: Collection[Aspect]
-    ) -> tuple[KeySnapshot, dict[str, str]]:
+    ) -> tuple[KeySnapshot, Failures]:
         """The same for these aspects.
 
         Each part is a call that may be denied, or that a key of this kind does not have: such a
         part stays None. Five calls at most; the least quota is ListGrants' 100 a second (aws-facts
         3.7).
         """
-        key, problems = live.key, dict[str, str]()
+        key, failures = live.key, Failures()
 
         async def part(call: str, reading: Awaitable[T]) -> T | None:
             try:
                 return await reading
             except (NotWorthRetrying, WorthRetrying) as error:
                 if getattr(error, "code", "") not in NO_SUCH_PART:
-                    problems[call] = str(error)
+                    failures[call] = error
                 return None
 
         if Aspect.POLICY in aspects:
@@ -111,7 +113,7 @@ class LiveKeys:
             live = replace(live, tags=await part("ListResourceTags", self._tags(key)))
         if Aspect.GRANTS in aspects:
             live = replace(live, grants=await part("ListGrants", self._grants(key)))
-        return live, problems
+        return live, failures
 
     async def _policy(self, key: KeyRef) -> str | None:
         client = await self.aws.kms(key.account, key.region)
@@ -165,11 +167,11 @@ class LiveKeys:
         deadline = self.clock.monotonic() + seconds
         aspects, pause = by_aspect(wanted), POLL_FIRST
         while True:
-            live, problems = await self.read_parts(await self.read(key), aspects)
+            live, failures = await self.read_parts(await self.read(key), aspects)
             left = plan(live, wanted, limits)
-            done = not (left.steps or left.wait or problems)
+            done = not (left.steps or left.wait or unread(live, failures, aspects))
             if done or self.clock.monotonic() >= deadline:
-                return read_well(live, problems)
+                return read_back(live, failures, aspects)
             await asyncio.sleep(min(pause, max(0.0, deadline - self.clock.monotonic())))
             pause = min(pause * 2, POLL_LONGEST)
 
@@ -223,10 +225,22 @@ class LiveKeys:
         return found
 
 
-def read_well(live: KeySnapshot, problems: Mapping[str, str]) -> KeySnapshot:
+def unread(
+    live: KeySnapshot, failures: Failures, aspects: Collection[Aspect]
+) -> WorthRetrying | NotWorthRetrying | None:
+    """Why one of these parts of the key is not known; None where all of them are."""
+    for failure in failures.values():
+        return failure
+    left = frozenset(aspects) - registers_of(live)[1]
+    if not left or live.state is KeyState.GONE:
+        return None
+    return NotWorthRetrying(f"its {' and '.join(sorted(left))} cannot be read as a whole")
+
+
+def read_back(live: KeySnapshot, failures: Failures, aspects: Collection[Aspect]) -> KeySnapshot:
     """The key, if all of it that was asked for could be read. Raises `WorthRetrying`."""
-    if problems:
-        raise WorthRetrying(f"it cannot be read back: {'; '.join(problems.values())}")
+    if (failure := unread(live, failures, aspects)) is not None:
+        raise WorthRetrying(f"it cannot be read back: {failure}")
     return live
 
 

@@ -56,14 +56,14 @@ class Memory:
             self.failed("put_baseline", error)
 
     async def sighted(self, live: KeySnapshot) -> None:
-        """Take over what was not known of the key until now."""
+        """Take over what was not known of the key until now, and the ids of its grants."""
         try:
             await self.baselines.sighted(live)
         except StoreError as error:
             self.failed("put_baseline", error)
 
     async def renew(self, live: KeySnapshot) -> None:
-        """Keep the ids that grants have now."""
+        """Keep only the ids that grants have now: what we made of a key is no sight of it."""
         try:
             await self.baselines.renew(live)
         except StoreError as error:

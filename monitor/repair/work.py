@@ -10,7 +10,7 @@ from monitor.clock import Clock
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.key import KeySnapshot
 from monitor.register import Changes, by_aspect
-from monitor.repair.live import INVALID_STATE, LiveKeys, read_well
+from monitor.repair.live import INVALID_STATE, LiveKeys, read_back
 from monitor.repair.plan import Limits, RepairPlan, Step, plan
 from monitor.repair.writing import KeyWriter
 
@@ -79,10 +79,9 @@ class Work:
         raise WorthRetrying(f"the key is still {live.state}, and not as it should be")
 
     async def read(self, live: KeySnapshot) -> KeySnapshot:
-        whole, problems = await self.keys.read_parts(
-            await self.keys.read(live.key), by_aspect(self.wanted)
-        )
-        return read_well(whole, problems)
+        aspects = by_aspect(self.wanted)
+        whole, failures = await self.keys.read_parts(await self.keys.read(live.key), aspects)
+        return read_back(whole, failures, aspects)
 
     async def send(self, steps: tuple[Step, ...], live: KeySnapshot) -> None:
         """Make the calls, and note in `sent` which succeeded.

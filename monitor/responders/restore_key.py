@@ -21,7 +21,7 @@ from monitor.register import POLICY, STATE, Changes, by_aspect
 from monitor.repair.helpers import who_can_help
 from monitor.repair.history import touched_by
 from monitor.repair.lease import KeyLeases
-from monitor.repair.live import LiveKeys
+from monitor.repair.live import LiveKeys, unread
 from monitor.repair.memory import Memory
 from monitor.repair.plan import Limits, plan
 from monitor.repair.wishes import Unknown, Wishes
@@ -172,7 +172,8 @@ class RestoreKey:
             for one, value in zip(there, changes.values(), strict=True)
         )
         moved = not stands and await self.memory.advance(key, changes, as_of, tie=shown)
-        if known is None or known.aspects != frozenset(Aspect):
+        if known is None:
+            # Nobody saw it yet: the next look of the sweep may be an hour off.
             whole, _ = await self.keys.read_whole(live)
             await self.memory.sighted(whole)
         if not stands and not moved:
@@ -240,7 +241,7 @@ class RestoreKey:
         """Read the key; while the event is young, believe it well, or gone, only if it stays so.
 
         Right after a change KMS may show the old state, and right after its creation no key at all
-        (aws-facts 3.7). Raises `Denied` where the part that counts cannot be read.
+        (aws-facts 3.7). Raises whatever keeps the part that counts from being read.
         """
         began = happened_at(decision)
         live = await self.look_once(decision.finding, key, wanted)
@@ -262,10 +263,10 @@ class RestoreKey:
         live = await self.keys.read(key)
         if live.state is KeyState.GONE:
             return live
-        live, problems = await self.keys.read_parts(live, by_aspect(wanted))
-        if problems:
-            text = "; ".join(problems.values())
-            raise self.with_helpers(Denied(text), finding)
+        aspects = by_aspect(wanted)
+        live, failures = await self.keys.read_parts(live, aspects)
+        if (failure := unread(live, failures, aspects)) is not None:
+            raise self.with_helpers(failure, finding) if isinstance(failure, Denied) else failure
         return live
 
     async def confirmed(self, finding: Finding) -> bool:

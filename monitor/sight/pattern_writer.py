@@ -16,10 +16,10 @@ from typing import Any
 
 import msgspec
 
-from monitor.event import Wanted
+from monitor.event import KMS, Wanted
 from monitor.notices import CONFIG, CONFIG_DETAILS, CONFIG_EVENTS
 from monitor.sight.event_pattern import MAX_PATTERN_CHARACTERS
-from monitor.sight.rules import KMS, bridge_source, native, only_reads
+from monitor.sight.rules import bridge_source, native, only_reads
 
 NETWORK = "AWS Network Activity Event via CloudTrail"
 """A VPC endpoint's own record of a call, which no detector looks at."""

@@ -11,10 +11,10 @@ CloudTrail user guide, "Record contents", and on aws-facts 1.1 and 4.1.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from monitor.event import KMS
 from monitor.sight.event_pattern import matches
 from monitor.sight.kms_calls import READS, SERVICE_EVENTS
 
-KMS = "kms.amazonaws.com"
 API_CALL = "AWS API Call via CloudTrail"
 SERVICE_EVENT = "AWS Service Event via CloudTrail"
 READING = ("BatchGet", "Describe", "Get", "Head", "List", "Lookup", "Query", "Scan", "Search")

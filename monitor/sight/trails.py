@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
+from monitor.event import KMS
 from monitor.sight.kms_calls import READS, SERVICE_EVENTS, WRITES
 
-KMS = "kms.amazonaws.com"
 MOST_VALUES = 600
 """Of one operator. A trail may have 500 values in all its selectors together."""
 Fields = Mapping[str, str]

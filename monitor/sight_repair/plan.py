@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
+from monitor.event import KMS
 from monitor.sight import blinding, event_pattern
 from monitor.sight.kms_calls import READS, WRITES
-from monitor.sight.rules import KMS, lost
+from monitor.sight.rules import lost
 from monitor.sight.trails import sight
 from monitor.sight_repair.resource import Kind, Part, Resource, Settings
 

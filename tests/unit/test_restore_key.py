@@ -19,19 +19,19 @@ from msgspec.structs import replace
 
 from monitor.approval import Use
 from monitor.aws import Aws
-from monitor.baseline import Origin
+from monitor.baseline import Origin, Register
 from monitor.changes import changes_of
 from monitor.decision import Decision, Outcome, Reason, Verdict
 from monitor.errors import Denied, MonitorError, NotWorthRetrying, WorthRetrying
 from monitor.event import actor_of
 from monitor.finding import Actor, Aspect, Kind
-from monitor.key import KeyRef, KeyState
+from monitor.key import Grant, KeyRef, KeyState
 from monitor.ledger import StoreError, key_lease
 from monitor.metrics import Metrics
 from monitor.plugins import Services
-from monitor.register import POLICY, STATE
+from monitor.register import POLICY, STATE, grant_register
 from monitor.repair.history import state_before
-from monitor.repair.live import confirms
+from monitor.repair.live import MOST_GRANTS, confirms
 from monitor.responders.restore_key import RestoreKey, RestoreOptions
 from monitor.stores.memory import MemoryStore
 from tests.samples import (
@@ -91,6 +91,7 @@ class Kms:
         """The writing calls that succeeded."""
         self.tried: list[str] = []
         self.at_once = self.most_at_once = 0
+        self.grants = 0
 
     async def asked(self, call: str) -> None:
         self.tried.append(call)
@@ -114,7 +115,7 @@ class Kms:
         return {"KeyRotationEnabled": False}
 
     def get_paginator(self, call: str) -> "Pages":
-        return Pages()
+        return Pages(self.grants)
 
     async def describe_key(self, KeyId: str) -> dict[str, Any]:  # noqa: N803
         await self.asked("DescribeKey")
@@ -150,8 +151,15 @@ class Kms:
 
 
 class Pages:
+    def __init__(self, grants: int) -> None:
+        self.grants = grants
+
     async def paginate(self, **_: str) -> AsyncIterator[dict[str, Any]]:
-        yield {"Aliases": [], "Tags": [], "Grants": []}
+        yield {
+            "Aliases": [],
+            "Tags": [],
+            "Grants": [{"GrantId": str(number)} for number in range(self.grants)],
+        }
 
 
 class History:
@@ -789,3 +797,44 @@ def test_what_happens_in_the_second_in_which_a_key_is_made_happens_after_it(
     events = [event(eventName=name) for name in order]
     assert state_before(events, EPOCH + 1) is S.DISABLED
     assert state_before(events, EPOCH) is None
+
+
+# -- parts that cannot be read
+
+
+def lost(aspect: Aspect, name: str, **more: Any) -> Decision:
+    found = finding(aspect=aspect, changes={name: None}, caused=None, event_time=EPOCH - 3600)
+    return decision(found, **more)
+
+
+def knows_part(world: World, name: str, value: Any) -> None:
+    world.knows(S.ENABLED)
+    known = world.store.right[KEY]
+    register = Register(value, EPOCH - 7200, Origin.SEEN)
+    world.store.right[KEY] = replace(known, registers={**known.registers, name: register})
+
+
+async def test_what_cannot_be_read_as_a_whole_is_not_called_right() -> None:
+    """Of a key with more grants than we read nobody knows whether one is missing."""
+    world = World("Enabled")
+    name, grant = grant_register(Grant("lost", "arn:aws:iam::111122223333:role/app"))
+    knows_part(world, name, grant)
+    world.key.grants = MOST_GRANTS + 1
+    with pytest.raises(NotWorthRetrying, match="its grants cannot be read as a whole"):
+        await world.responder.respond(lost(Aspect.GRANTS, name))
+    assert not world.key.calls
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("ThrottlingException", WorthRetrying), ("AccessDeniedException", Denied)],
+)
+async def test_a_part_that_cannot_be_read_now_is_not_denied(
+    code: str, kind: type[MonitorError]
+) -> None:
+    world = World("Enabled")
+    knows_part(world, "policy", "{1}")
+    world.key.script["GetKeyPolicy"] = [refused(code)] * 9
+    with pytest.raises(MonitorError) as caught:
+        await world.responder.respond(lost(Aspect.POLICY, "policy"))
+    assert type(caught.value) is kind
