@@ -29,6 +29,7 @@ def rules_of(
         repairers=tuple(keys),
         sight_repairers=sight,
         tellers=tellers,
+        detectors=tuple(loaded.detectors),
         modes=loaded.modes,
         approved_actors=tuple(settings.approved_actors),
         never_approve=settings.never_approved,

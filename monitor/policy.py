@@ -45,6 +45,8 @@ class Rules(msgspec.Struct, frozen=True):
     sight_repairers: tuple[str, ...] = ()
     """Those that put back what we see by."""
     tellers: tuple[str, ...] = ()
+    detectors: tuple[str, ...] = ()
+    """Those that run."""
     modes: dict[str, Mode] = {}
     """By detector, where it differs from `mode`."""
     approved_actors: tuple[str, ...] = ()

@@ -91,8 +91,12 @@ class ResponseRule(Model):
 
     def finds(self, finding: Finding) -> bool:
         """Whether what was seen, and how bad it is, is what it asks for."""
-        named = any(fnmatchcase(finding.detector, pattern) for pattern in self.detectors)
-        return (named or not self.detectors) and finding.severity >= self.lowest
+        return self.takes(finding.detector) and finding.severity >= self.lowest
+
+    def takes(self, detector: str) -> bool:
+        """Whether it is about what this detector sees."""
+        named = any(fnmatchcase(detector, pattern) for pattern in self.detectors)
+        return named or not self.detectors
 
     def is_about(self, finding: Finding, tiers: Mapping[str, Tier]) -> bool | None:
         """Whether the key or resource is one that it asks for."""

@@ -5,16 +5,15 @@ name it, could so have it be watched only, or open a window for it, and damage i
 change counts as damage itself: it is put back, unless somebody meant it who may.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec.structs import replace
 
 from monitor.finding import Aspect, Finding, Kind, Severity
 from monitor.key_patterns import by_all_tags, by_name
-from monitor.policy import Mode, Rules
+from monitor.policy import Rules, course_of
 from monitor.register import ALIAS, TAG, cut
-from monitor.response_rules import Course, course
 from monitor.suppression import Suppression
 from monitor.tiers import tiers_of
 
@@ -69,7 +68,7 @@ def lost(before: Finding, after: Finding, rules: Rules) -> Iterator[str]:
     if never(before, rules) and not never(after, rules):
         yield "its changes could be approved"
     for one, other in zip(probes(before, rules), probes(after, rules), strict=True):
-        was, now = way(one, rules), way(other, rules)
+        was, now = course_of(one, rules), course_of(other, rules)
         if now.observe and not was.observe:
             yield f"by rule {now.rule or 'none'} it would only be observed"
             return
@@ -100,23 +99,20 @@ def never(finding: Finding, rules: Rules) -> bool:
 
 
 def probes(finding: Finding, rules: Rules) -> Iterator[Finding]:
-    """Damage to the key of every kind that a rule tells from others."""
-    detectors = {"": None} | {name: None for rule in rules.response for name in rule.detectors}
+    """Damage to the key of every kind that the settings tell from others."""
     severities = {Severity.CRITICAL: None} | {rule.lowest: None for rule in rules.response}
-    for detector in detectors:
+    for detector in told_apart(rules):
         for severity in severities:
             yield replace(finding, kind=Kind.DAMAGE, detector=detector, severity=severity)
 
 
-def way(finding: Finding, rules: Rules) -> Course:
-    return course(
-        finding,
-        rules.response,
-        rules.tiers,
-        observe=rules.mode is Mode.OBSERVE,
-        repairers=rules.repairers,
-        tellers=rules.tellers,
-    )
+def told_apart(rules: Rules) -> Iterable[str]:
+    """Of all detectors that the rules and the modes do not tell from one another, one."""
+    alike: dict[tuple[object, ...], str] = {}
+    for name in rules.detectors:
+        taken = tuple(rule.takes(name) for rule in rules.response)
+        alike.setdefault((rules.modes.get(name), taken), name)
+    return alike.values()
 
 
 def silences(one: Suppression, finding: Finding) -> bool:

@@ -191,6 +191,7 @@ def test_commands_judge_by_the_daemons_own_rules(tmp_path: Path) -> None:
     rules = rules_by_name(*read(tmp_path, "response:\n  - {name: a, mode: observe}\n"))
     assert (rules.repairers, rules.tellers) == (("restore_key",), ("sns",))
     assert rules.response[0].name == "a"
+    assert "key_disabled" in rules.detectors
     assert rules.never_approve.keys == ["alias/root-*"]
 
 

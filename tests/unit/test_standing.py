@@ -38,6 +38,7 @@ PLAIN = Rules(
     places=frozenset({(ACCOUNT, REGION)}),
     repairers=("restore_key",),
     tellers=("sns",),
+    detectors=("key_disabled", "key_deletion_scheduled"),
     aspects=frozenset(Aspect),
 )
 DEV = ResponseRule(name="dev", keys=["alias/dev-*"], mode="observe")
@@ -88,6 +89,20 @@ def label(aspect: Aspect = Aspect.TAGS, /, **changes: Any) -> Any:
             {"alias/dev-x": True},
             "by rule dev fewer would respond",
         ),
+        (  # only what one detector sees, in whatever way its name is written
+            {"response": (DEV_TAG.model_copy(update={"detectors": ["key_[dx]*d"]}),)},
+            {"tag/env": "dev"},
+            "by rule dev it would only be observed",
+        ),
+        (  # only what one detector sees is put back at all
+            {
+                "response": (DEV_TAG,),
+                "mode": Mode.OBSERVE,
+                "modes": {"key_disabled": Mode.ENFORCE},
+            },
+            {"tag/env": "dev"},
+            "by rule dev it would only be observed",
+        ),
         ({"tiers": {"tier-0": TIER_0}}, {"tag/tier": "3"}, "it would leave tier tier-0"),
         (
             {"never_approve": NeverApprove(tags={"tier": "0"})},
@@ -104,6 +119,11 @@ def label(aspect: Aspect = Aspect.TAGS, /, **changes: Any) -> Any:
         ({"response": (DEV, DEV_TAG)}, {"tag/env": "test", "tag/team": "x"}, ""),
         ({"response": (PROD, DEV)}, {"alias/dev-x": True}, ""),  # the first rule decides, as before
         ({"response": (PROD,)}, {"alias/other": True}, ""),
+        (  # a detector that does not run
+            {"response": (DEV_TAG.model_copy(update={"detectors": ["key_used"]}),)},
+            {"tag/env": "dev"},
+            "",
+        ),
         ({"tiers": {"tier-0": TIER_0}}, {"tag/env": "x"}, ""),
         ({"maintenance": (NIGHT,)}, {"tag/team": "x"}, ""),
         ({"suppressions": (QUIET,)}, {"alias/prod": True}, ""),
