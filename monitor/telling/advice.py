@@ -10,7 +10,7 @@ from typing import Final
 
 from monitor.decision import Action, Budget, Decision, Outcome, Reason, Verdict
 from monitor.finding import Aspect, Finding, Kind
-from monitor.key import KeyRef, KeyState
+from monitor.key import KeyRef, KeyState, partition_of
 
 CONSOLES: Final = {
     "aws": "console.aws.amazon.com",
@@ -284,9 +284,7 @@ def hand_commands(finding: Finding, key: KeyRef | None) -> list[str]:
     if key is None:
         return []
     match finding.caused:
-        case KeyState.PENDING_DELETION:
-            return [command("cancel-key-deletion", key), command("enable-key", key)]
-        case KeyState.PENDING_REPLICA_DELETION:
+        case KeyState.PENDING_DELETION | KeyState.PENDING_REPLICA_DELETION:
             return [command("cancel-key-deletion", key), command("enable-key", key)]
         case KeyState.DISABLED:
             return [command("enable-key", key)]
@@ -314,10 +312,3 @@ def links(finding: Finding) -> dict[str, str]:
             f"https://{region}.{host}/cloudtrailv2/home?region={region}#/events/{finding.event_id}"
         )
     return found
-
-
-def partition_of(region: str) -> str:
-    """Where no key tells the partition, the Region's name does."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"

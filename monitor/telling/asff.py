@@ -47,7 +47,7 @@ def finding_of(decision: Decision, environment: str, now: float) -> dict[str, An
     kind = TYPES.get(advice.category(finding), UNUSUAL) if finding.kind is Kind.DAMAGE else UNUSUAL
     found: dict[str, Any] = {
         "SchemaVersion": SCHEMA,
-        "Id": f"kms-monitor/{brief.group(decision)}",
+        "Id": f"kms-monitor/{notification.group(decision)}",
         "ProductArn": product_arn(account, region),
         "GeneratorId": f"kms-monitor/{clean(finding.detector, NAME)}",
         "AwsAccountId": account,

@@ -12,7 +12,7 @@ from monitor.decision import Decision, Stage
 from monitor.finding import Severity
 from monitor.telling import advice
 from monitor.telling.headline import NAME, clean, subject
-from monitor.telling.notification import group_key, identity, used_tool, what_to_do
+from monitor.telling.notification import identity, used_tool, what_to_do
 from monitor.telling.times import ago, moment
 from monitor.telling.unsafe import unsafe_seconds
 
@@ -70,11 +70,6 @@ def brief(decision: Decision, environment: str) -> Brief:
         links=advice.links(finding),
         foot=f"finding {identity(finding)}, event {clean(finding.event_id, NAME)}",
     )
-
-
-def group(decision: Decision) -> str:
-    """What belongs together: the incident's id, or the same trouble with the same thing."""
-    return decision.incident.id if decision.incident else group_key(decision.finding)
 
 
 def is_over(decision: Decision) -> bool:

@@ -96,6 +96,11 @@ def group_key(finding: Finding) -> str:
     return digest(*where, advice.category(finding))
 
 
+def group(decision: Decision) -> str:
+    """What belongs together: the incident's id, or the same trouble with the same thing."""
+    return decision.incident.id if decision.incident else group_key(decision.finding)
+
+
 def incident_members(incident: IncidentNote, limit: int) -> dict[str, object]:
     return {
         "id": incident.id,
@@ -183,12 +188,11 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
     finding, key, actor = decision.finding, decision.finding.key, decision.finding.actor
     name = min(NAME, limit)
     incident = decision.incident
-    group = incident.id if incident else group_key(finding)
     return {
         "schema": SCHEMA,
         "id": identity(finding),
-        "group_key": group,
-        "dedup_key": f"{group}:{finding.severity.word}",
+        "group_key": group(decision),
+        "dedup_key": f"{group(decision)}:{finding.severity.word}",
         "environment": clean(environment, name),
         "subject": subject(decision, environment),
         "impact": advice.impact(decision),

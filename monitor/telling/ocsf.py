@@ -12,7 +12,7 @@ from typing import Any, Final
 from monitor.decision import Decision, Stage
 from monitor.finding import Finding, Severity
 from monitor.key import partition_of
-from monitor.telling import advice, brief, notification
+from monitor.telling import advice, notification
 from monitor.telling.headline import LIMIT, NAME, clean, subject
 
 VERSION: Final = "1.5.0"
@@ -49,7 +49,7 @@ def detection_finding(decision: Decision, environment: str, now: float) -> dict[
     at = milliseconds(finding.event_time)
     opened = decision.incident.opened_at if decision.incident else finding.event_time
     info: dict[str, Any] = {
-        "uid": brief.group(decision),
+        "uid": notification.group(decision),
         "title": subject(decision, environment),
         "desc": f"{clean(finding.title)}. {advice.impact(decision)}",
         "types": [clean(advice.category(finding), NAME)],
@@ -89,7 +89,7 @@ def detection_finding(decision: Decision, environment: str, now: float) -> dict[
             "version": VERSION,
             "profiles": ["cloud"],
             "uid": notification.identity(finding),
-            "correlation_uid": brief.group(decision),
+            "correlation_uid": notification.group(decision),
             "product": {
                 "name": "kms-monitor",
                 "vendor_name": "kms-monitor",

@@ -38,7 +38,7 @@ def trigger(decision: Decision, environment: str) -> dict[str, Any]:
         payload["timestamp"] = at
     return {
         "event_action": "trigger",
-        "dedup_key": brief.group(decision),
+        "dedup_key": notification.group(decision),
         "client": f"kms-monitor {clean(environment, NAME)}",
         "payload": payload,
         "links": [
@@ -50,7 +50,7 @@ def trigger(decision: Decision, environment: str) -> dict[str, Any]:
 
 def follow_up(decision: Decision, action: str) -> dict[str, Any]:
     """`acknowledge` or `resolve` of what was triggered before. Where nothing was, PagerDuty ignores it."""
-    return {"event_action": action, "dedup_key": brief.group(decision)}
+    return {"event_action": action, "dedup_key": notification.group(decision)}
 
 
 def storm(decisions: list[Decision], environment: str) -> dict[str, Any]:
