@@ -82,12 +82,14 @@ class Held:
         """Let these be put back. Of several replicas one does so."""
         key = incident.key
         live, _ = await self.keys.read_parts(await self.keys.read(key), set(incident.wrong))
+        # Before they are let go: what cannot be said now is said at the next look.
+        left = await self.left(incident, live, parts)
         if not await self.store.put_incident(
             let_go(incident, parts), expected_version=incident.version
         ):
             return
         self.log.info("key may be put back again", key=key.arn, incident=incident.id)
-        for name, about in await self.left(incident, live, parts):
+        for name, about in left:
             self.say(name, key, incident, about)
 
     async def left(

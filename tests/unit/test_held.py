@@ -179,6 +179,21 @@ async def test_what_cannot_be_read_waits_on(world: World) -> None:
     assert len(world.told) == 1
 
 
+async def test_what_cannot_be_compared_waits_on(world: World) -> None:
+    async def fail(_: object) -> Any:
+        raise StoreError("disk full")
+
+    await world.waits()
+    world.clock.at += 601
+    world.store.baseline, read = fail, world.store.baseline
+    with pytest.raises(StoreError):
+        await world.held.check()
+    assert (await world.incident()).held_at
+    world.store.baseline = read
+    await world.held.check()
+    assert len(world.told) == 1
+
+
 async def test_of_two_replicas_one_tells(world: World) -> None:
     await world.waits()
     world.clock.at += 601
