@@ -19,6 +19,7 @@ from typing import Any, Final
 from monitor.approval import Approval
 from monitor.decision import Action, Decision, Outcome, Verdict
 from monitor.key import KeyRef
+from monitor.signs import WELL
 
 LONGEST: Final = 500
 """Characters of one text."""
@@ -27,7 +28,6 @@ MOST: Final = 100
 TOLD_OF: Final = frozenset({Outcome.WOULD, Outcome.DENIED, Outcome.REFUSED, Outcome.FAILED})
 """Outcomes that are logged even if no call was sent. The others write nothing, and whoever sends
 forged messages could fill the log with them."""
-WELL: Final = frozenset({Outcome.DONE, Outcome.ALREADY})
 
 What = dict[str, Any]
 

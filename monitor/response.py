@@ -24,6 +24,7 @@ from monitor.log_keeper import LogKeeper
 from monitor.metrics import Metrics
 from monitor.plugins import Container, Responder
 from monitor.response_rules import LONGEST
+from monitor.signs import turned_out_well
 
 HOLD = 900.0
 """Seconds after a change in a maintenance window, until which CloudTrail's event history should confirm
@@ -152,7 +153,7 @@ class Response:
         """Have another tell what this one could not. Its own delivery is tried again all the same."""
         while (other := self.fallbacks.get(name)) is not None and could_not(decision.done[-1]):
             if other in decision.responders or other not in self.responders:
-                break  # it is told there anyway
+                break  # told there anyway, or a broken plugin that was left out
             self.metrics.channels.fallbacks.labels(name).inc()
             name, decision = other, await self.act_once(other, decision)
         return decision
@@ -330,9 +331,8 @@ def ends_for_all(decision: Decision) -> bool:
 
 def is_calm(decision: Decision) -> bool:
     """Whether a change in a maintenance window was confirmed and left as it is."""
-    good = {Outcome.DONE, Outcome.ALREADY}
-    accepted = all(one.outcome in good and not one.calls for one in decision.done)
-    return decision.verdict is Verdict.ACCEPT and bool(decision.done) and accepted
+    left = not any(one.calls for one in decision.done)
+    return decision.verdict is Verdict.ACCEPT and turned_out_well(decision) and left
 
 
 def lowered(decision: Decision) -> Decision:
