@@ -84,9 +84,10 @@ class Target(msgspec.Struct, frozen=True):
 
 
 def found_worse(decision: Decision) -> bool:
-    """Whether whoever repairs saw for himself that the key was worse than it should be.
+    """Whether whoever repairs had to put the key back, or could not.
 
-    CloudTrail's history proves who called, not what the message says about the call.
+    CloudTrail's history proves who called, not how the key is now. Where AWS lets us not even look
+    (DENIED) the history alone has to do: that is what a policy looks like that locks us out.
     """
     return any(
         action.calls or action.outcome in {Outcome.WOULD, Outcome.REFUSED, Outcome.DENIED}

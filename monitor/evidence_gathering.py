@@ -22,7 +22,7 @@ from monitor.parameters import short
 PATIENCE: Final = 3.0
 """Seconds for all parts together."""
 AT_ONCE: Final = 2
-"""Keys about which KMS is asked at the same time."""
+"""Questions that KMS is asked at the same time."""
 PAGE: Final = 100
 """Grants and aliases that are read where the baseline does not know them; more are not counted."""
 

@@ -2,7 +2,8 @@
 
 Off unless the settings name it, and a dry run until they say otherwise. A message is a hint: nobody
 is locked out unless CloudTrail's own event history has the call, by the very same caller, and
-whoever repairs saw that the key was worse than it should be. It writes one inline policy, which one command takes back: `kms-monitor contain release`.
+whoever repairs did not find the key well. It writes one inline policy, which one command takes
+back: `kms-monitor contain release`.
 """
 
 from typing import Any, ClassVar, Literal
@@ -118,13 +119,13 @@ class Contain:
             return self.over(Outcome.UNCONFIRMED, text)
         incident = decision.incident
         name = policy_name(incident.id if incident else finding.finding_id)
-        # As the console does it: from now on, for he may have got himself a new session.
-        before = max(self.clock.now(), finding.event_time)
         if holds(
             await self.there(one, name, finding.key.region),
             policy_document(one, self.options.deny, finding.event_time),
         ):
             return self.over(Outcome.ALREADY, f"{one.kind} {one.name} is contained by {name}")
+        # As the console does it: from now on, for he may have got himself a new session.
+        before = max(self.clock.now(), finding.event_time)
         document = policy_document(one, self.options.deny, before)
         if self.options.dry_run or decision.dry_run:
             text = f"would contain {one.kind} {one.name} by its inline policy {name}"
@@ -142,8 +143,7 @@ class Contain:
         if is_spared(one, finding.actor, self.options.break_glass):
             return "it is on the break-glass list"
         assert finding.key is not None
-        role = self.aws.entries[one.account].role_arn
-        roles = {role, *(entry.role_arn for entry in self.aws.entries.values())}
+        roles = {entry.role_arn for entry in self.aws.entries.values()}
         # What we are in that account, and what we are at home.
         for account in (one.account, ""):
             identity = await self.aws.identity(account, finding.key.region)

@@ -225,5 +225,7 @@ def test_no_other_document_suffices(document: Any) -> None:
         (Action("contain", Outcome.DONE, calls=("PutUserPolicy",), about_caller=True), False),
     ],
 )
-def test_only_what_the_repairer_saw_proves_the_damage(action: Action, *, worse: bool) -> None:
+def test_a_key_that_the_repairer_found_well_proves_no_damage(
+    action: Action, *, worse: bool
+) -> None:
     assert found_worse(decision(done=(action,))) is worse
