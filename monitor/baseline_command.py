@@ -1,13 +1,12 @@
 """The commands `kms-monitor baseline {show,diff,accept}`."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.command_store import fail, with_store, write_down
-from monitor.errors import MonitorError, SettingsError
+from monitor.command_store import fail, settings_now, with_store, write_down
+from monitor.errors import MonitorError
 
 if TYPE_CHECKING:
     from monitor.baseline import Baseline
@@ -82,7 +81,7 @@ def diff(
     """
     import msgspec  # noqa: PLC0415
 
-    wanted, settings = key_of(key, config) if key else None, read(config)
+    wanted, settings = key_of(key, config) if key else None, settings_now(config)
 
     async def work(store: "Store") -> "list[tuple[Baseline, KeySnapshot | None, str]]":
         found = await store.baselines() if wanted is None else [await store.baseline(wanted)]
@@ -142,7 +141,7 @@ def accept(
     from monitor.baselines import Baselines  # noqa: PLC0415
     from monitor.knowledge import Knowledge  # noqa: PLC0415
 
-    settings, wanted = read(config), key_of(key, config)
+    settings, wanted = settings_now(config), key_of(key, config)
     if state not in {"", "Enabled", "Disabled"}:
         fail("--state: must be Enabled or Disabled", 2)
 
@@ -282,17 +281,6 @@ def key_of(text: str, config: Path) -> "KeyRef":
     key = KeyRef.parse(text)
     if key is None:
         fail("ARN: must be a key's ARN, arn:aws:kms:REGION:ACCOUNT:key/ID", 2)
-    if (key.account, key.region) not in read(config).places:
+    if (key.account, key.region) not in settings_now(config).places:
         fail(f"ARN: {key} is in no account and Region of the settings", 2)
     return key
-
-
-def read(config: Path) -> "Settings":
-    """The settings, with the members of organizations among the accounts."""
-    from monitor.guarded import known_now  # noqa: PLC0415
-    from monitor.settings_file import read_settings  # noqa: PLC0415
-
-    try:
-        return known_now(read_settings(config, os.environ))
-    except SettingsError as error:
-        fail("\n".join(error.faults), 2)

@@ -1,4 +1,4 @@
-"""The store of the settings, for commands that work beside the daemon."""
+"""The settings and their store, for commands that work beside the daemon."""
 
 import asyncio
 import getpass
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     from monitor.settings import Settings
 
 T = TypeVar("T")
+
+
+def settings_now(config: Path) -> "Settings":
+    """The settings, with the members of organizations among the accounts.
+
+    Ends the program where they are wrong.
+    """
+    from monitor.guarded import known_now  # noqa: PLC0415
+    from monitor.settings_file import read_settings  # noqa: PLC0415
+
+    try:
+        return known_now(read_settings(config, os.environ))
+    except SettingsError as error:
+        fail("\n".join(error.faults), 2)
 
 
 def with_store(config: Path, work: "Callable[[Store], Awaitable[T]]") -> T:

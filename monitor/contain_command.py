@@ -1,14 +1,13 @@
 """The commands `kms-monitor contain {list,release}`."""
 
 import asyncio
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.command_store import write_down_if_there
-from monitor.errors import MonitorError, SettingsError
+from monitor.command_store import fail, settings_now, write_down_if_there
+from monitor.errors import MonitorError
 from monitor.logs import printable
 
 if TYPE_CHECKING:
@@ -33,11 +32,11 @@ def list_contained(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption
 
     Exit codes: 0 it is listed; 1 an account could not be asked; 2 the settings are wrong.
     """
-    settings = read(config)
+    settings = settings_now(config)
     found, faults = asyncio.run(look(settings))
     show(found, as_json=as_json, otherwise="" if faults else "nobody is contained")
     if faults:
-        fail(faults, 1)
+        fail("\n".join(faults), 1)
 
 
 @contain.command(
@@ -59,8 +58,8 @@ def release(
     or the command line are wrong.
     """
     if bool(principals) is everybody:
-        fail(["name the users and roles to release, or say --all"], 2)
-    settings = read(config)
+        fail("name the users and roles to release, or say --all", 2)
+    settings = settings_now(config)
     found, faults = asyncio.run(let_go(settings, principals or []))
     if found:
         from monitor.deeds import containment_released  # noqa: PLC0415
@@ -69,7 +68,7 @@ def release(
         write_down_if_there(settings, told)
     show(found, as_json=as_json, otherwise="" if faults else "nobody is contained", word="released")
     if faults:
-        fail(faults, 1)
+        fail("\n".join(faults), 1)
 
 
 async def look(settings: "Settings") -> "tuple[list[Contained], list[str]]":
@@ -134,20 +133,3 @@ def show(
             typer.echo(f"{printable(one.arn)} {word}: {', '.join(map(printable, one.policies))}")
     if not found and otherwise and not as_json:
         typer.echo(otherwise)
-
-
-def read(config: Path) -> "Settings":
-    """The settings, with the members of organizations among the accounts."""
-    from monitor.guarded import known_now  # noqa: PLC0415
-    from monitor.settings_file import read_settings  # noqa: PLC0415
-
-    try:
-        return known_now(read_settings(config, os.environ))
-    except SettingsError as error:
-        fail(error.faults, 2)
-
-
-def fail(faults: list[str], code: int) -> NoReturn:
-    for fault in faults:
-        typer.echo(f"kms-monitor: {printable(fault)}", err=True)
-    raise typer.Exit(code)

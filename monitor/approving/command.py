@@ -1,7 +1,6 @@
 """The commands `kms-monitor approve` and `kms-monitor approvals {list,revoke}`."""
 
 import asyncio
-import os
 import secrets
 import time
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
-from monitor.command_store import write_down
+from monitor.command_store import settings_now, write_down
 from monitor.errors import MonitorError, SettingsError
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def approve(
     from monitor.logs import printable  # noqa: PLC0415
 
     now = time.time()
-    settings = read(config)
+    settings = settings_now(config)
     try:
         wanted = Approval(
             id=secrets.token_hex(6),
@@ -134,7 +133,7 @@ def list_approvals(
     async def work(store: "Store") -> "list[Approval]":
         return await store.approvals()
 
-    settings = read(config)
+    settings = settings_now(config)
     found = [one for one in run(settings, work) if everything or one.state(now) is State.OPEN]
     if as_json:
         for one in found:
@@ -164,7 +163,7 @@ def revoke(
             await write_down(store, deeds.approval_revoked(approval_id))
         return there
 
-    if not run(read(config), work):
+    if not run(settings_now(config), work):
         from monitor.logs import printable  # noqa: PLC0415
 
         say(f"there is no approval {printable(approval_id)}")
@@ -237,16 +236,6 @@ def run(settings: "Settings", work: "Callable[[Store], Awaitable[T]]") -> T:
         fail(*error.faults)
     except (MonitorError, StoreError) as error:
         fail(str(error))
-
-
-def read(config: Path) -> "Settings":
-    from monitor.guarded import known_now  # noqa: PLC0415
-    from monitor.settings_file import read_settings  # noqa: PLC0415
-
-    try:
-        return known_now(read_settings(config, os.environ))
-    except SettingsError as error:
-        fail(*error.faults)
 
 
 def say(text: str) -> None:
