@@ -50,16 +50,15 @@ class Chain:
     async def catch_up(self, name: str) -> LogEntry | None:
         """Read on to the newest entry. The one of that id, if it is among those that are new."""
         found = None
-        async for one in entries(self.store, self.last):
+        async for one in entries(self.store, self.last.number if self.last else 0):
             if one.what.get("id") == name:
                 found = one
             self.last = one
         return found
 
 
-async def entries(store: Store, last: LogEntry | None = None) -> AsyncIterator[LogEntry]:
-    """All entries after that one, or all there are, oldest first. Raises `StoreError`."""
-    after = last.number if last else 0
+async def entries(store: Store, after: int = 0) -> AsyncIterator[LogEntry]:
+    """All entries after that number, oldest first; 0: all there are. Raises `StoreError`."""
     while found := await store.logged(after=after, most=AT_ONCE):
         for one in found:
             yield one

@@ -1,5 +1,6 @@
 """The commands `kms-monitor log {show,verify,head,export}`."""
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +33,9 @@ DEFAULT_CONFIG = Path("kms-monitor.yaml")
 @log.command(epilog="Example: kms-monitor log show --last 50")
 def show(
     *,
-    last: Annotated[int, typer.Option(min=1, help="So many entries, the newest.")] = 20,
+    last: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="So many entries, the newest.")
+    ] = 20,
     key: Annotated[str, typer.Option(metavar="ARN", help="Only those about this key.")] = "",
     as_json: JsonOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -46,11 +49,11 @@ def show(
 
     from monitor.chain import entries  # noqa: PLC0415
 
-    async def work(store: "Store") -> "list[LogEntry]":
-        found: list[LogEntry] = []
+    async def work(store: "Store") -> "deque[LogEntry]":
+        found: deque[LogEntry] = deque(maxlen=last)
         async for one in entries(store):
             if not key or one.what.get("key") == key:
-                found = [*found[-(last - 1) :], one] if last > 1 else [one]
+                found.append(one)
         return found
 
     found = with_store(config, work)
@@ -163,9 +166,8 @@ def export(
     from monitor.chain import entries  # noqa: PLC0415
 
     async def work(store: "Store") -> None:
-        async for one in entries(store):
-            if one.number > after:
-                typer.echo(msgspec.json.encode(one))
+        async for one in entries(store, after):
+            typer.echo(msgspec.json.encode(one))
 
     with_store(config, work)
 

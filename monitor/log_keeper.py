@@ -146,7 +146,7 @@ class LogKeeper:
         if last is not None and await self.store.logged(after=last.number - 1, most=1) != [last]:
             found.append(f"entry {last.number} is gone, or is another")
             last = None  # from the beginning: people want to know where it breaks
-        async for one in entries(self.store, last):
+        async for one in entries(self.store, last.number if last else 0):
             found += faults([one], last)
             last = one
         self.audited = last
