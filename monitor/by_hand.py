@@ -4,21 +4,12 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from monitor.incident import Incident
+from monitor.incident import Incident, over
 
 
 def closed(incident: Incident, who: str, reason: str, now: float) -> Incident:
     """Closed by a person who says that the key is as it is meant to be."""
-    return replace(
-        incident,
-        wrong=frozenset(),
-        contested_at=0.0,
-        held_at=0.0,
-        held=frozenset(),
-        closed_at=max(now, incident.opened_at),
-        closed_by=f"{who}, by hand",
-        outcome=f"closed by hand: {reason}",
-    )
+    return replace(over(incident, f"{who}, by hand", now), outcome=f"closed by hand: {reason}")
 
 
 def resumed(incident: Incident, who: str, reason: str, now: float) -> Incident:

@@ -268,6 +268,11 @@ def join(known: Incident, decision: Decision) -> tuple[Stage, Incident]:
 def close(incident: Incident, finding: Finding, now: float) -> Incident:
     """Closed by whoever took the latest damage back, as far as anybody knows by now."""
     by = incident.mended_by if incident.mended_at >= incident.damaged_at else ""
+    return replace(over(incident, by or NOBODY, now), closed_with=finding.finding_id)
+
+
+def over(incident: Incident, by: str, now: float) -> Incident:
+    """Nothing is wrong any more, and nothing waits."""
     return replace(
         incident,
         wrong=frozenset(),
@@ -275,8 +280,7 @@ def close(incident: Incident, finding: Finding, now: float) -> Incident:
         held_at=0.0,
         held=frozenset(),
         closed_at=max(now, incident.opened_at),
-        closed_by=by or NOBODY,
-        closed_with=finding.finding_id,
+        closed_by=by,
     )
 
 
