@@ -16,9 +16,9 @@ from pydantic import AfterValidator, Field, field_validator
 from monitor.approval import matches
 from monitor.finding import Finding
 from monitor.key import KeyRef
-from monitor.key_patterns import TagPatterns, by_all_tags, by_name, either, every
+from monitor.key_patterns import TagPatterns
 from monitor.setting_types import AccountId, Model, Name, Pattern
-from monitor.tiers import Tier
+from monitor.tiers import Tier, meets
 
 MARGIN = timedelta(hours=3)
 """More than any clock is ever put forward or back: near such a change a start is looked for so much
@@ -107,12 +107,7 @@ class Maintenance(Model):
         """Whether the key is one that it is about; None where that cannot be told."""
         if self.accounts and key.account not in self.accounts:
             return False
-        answers = [by_all_tags(self.tags, tags)]
-        if self.keys:
-            answers.append(by_name(self.keys, key, aliases))
-        if self.tiers:
-            answers.append(either(tiers[name].holds(key, aliases, tags) for name in self.tiers))
-        return every(answers)
+        return meets(self, key, aliases, tags, tiers)
 
     def open_at(self, moment: float, *, before: float = 0.0) -> bool:
         """Whether it is open then (epoch seconds), or was at any time in so many seconds before."""

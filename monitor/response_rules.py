@@ -14,9 +14,9 @@ import msgspec
 from pydantic import Field, model_validator
 
 from monitor.finding import Finding, Severity
-from monitor.key_patterns import TagPatterns, by_all_tags, by_name, either, every
+from monitor.key_patterns import TagPatterns, every
 from monitor.setting_types import AccountId, Model, Name, Pattern, SeverityWord
-from monitor.tiers import Tier
+from monitor.tiers import Tier, meets
 
 LONGEST = {True: 150.0, False: 30.0}
 """Seconds that a responder may take by default, by whether it repairs."""
@@ -112,12 +112,7 @@ class ResponseRule(Model):
         if key is None:
             # A call on a key that the record does not name may be on any.
             return False if finding.resource else None
-        answers = [by_all_tags(self.tags, finding.known_tags)]
-        if self.keys:
-            answers.append(by_name(self.keys, key, finding.known_aliases))
-        if self.tiers:
-            answers.append(either(tiers[name].has(finding) for name in self.tiers))
-        return every(answers)
+        return meets(self, key, finding.known_aliases, finding.known_tags, tiers)
 
 
 class Course(msgspec.Struct, frozen=True):

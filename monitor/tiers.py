@@ -5,6 +5,7 @@ whoever asks gets None, and has to take what is safe: a key may be of the most p
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from msgspec.structs import replace
 from pydantic import Field, model_validator
@@ -12,7 +13,7 @@ from pydantic import Field, model_validator
 from monitor.approval import NeverApprove
 from monitor.finding import Finding, Kind, Severity
 from monitor.key import KeyRef
-from monitor.key_patterns import TagPatterns, by_any_tag, by_name, either
+from monitor.key_patterns import TagPatterns, by_all_tags, by_any_tag, by_name, either, every
 from monitor.setting_types import Model, Name, Pattern, SeverityWord
 
 TIER_0 = "tier-0"
@@ -60,6 +61,33 @@ class Tier(Model):
         self, key: KeyRef, aliases: Iterable[str] | None, tags: Mapping[str, str] | None
     ) -> bool | None:
         return either((by_name(self.keys, key, aliases), by_any_tag(self.tags, tags)))
+
+
+class Criteria(Protocol):
+    """What a rule or a window asks of a key; what it does not name is met."""
+
+    @property
+    def keys(self) -> list[Pattern]: ...
+    @property
+    def tags(self) -> TagPatterns: ...
+    @property
+    def tiers(self) -> list[Name]: ...
+
+
+def meets(
+    wanted: Criteria,
+    key: KeyRef,
+    aliases: Iterable[str] | None,
+    tags: Mapping[str, str] | None,
+    tiers: Mapping[str, Tier],
+) -> bool | None:
+    """Whether a key meets every criterion; None where that cannot be told."""
+    answers = [by_all_tags(wanted.tags, tags)]
+    if wanted.keys:
+        answers.append(by_name(wanted.keys, key, aliases))
+    if wanted.tiers:
+        answers.append(either(tiers[name].holds(key, aliases, tags) for name in wanted.tiers))
+    return every(answers)
 
 
 def tiers_of(finding: Finding, tiers: Mapping[str, Tier]) -> tuple[str, ...]:
