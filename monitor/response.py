@@ -101,7 +101,7 @@ class Response:
             if not isinstance(responder, Container):
                 decision = await self.fall_back(name, await self.act_once(name, decision))
             elif responder.wants(decision):
-                decision = await self.act_once(name, self.held_back(decision))
+                decision = await self.write_once(name, decision)
         if self.incidents is not None:
             await self.incidents.carried_out(decision)
         return decision
@@ -114,14 +114,14 @@ class Response:
         key = decision.finding.key
         if key is None or not names:
             for name in names:
-                decision = await self.act_once(name, self.held_back(decision))
+                decision = await self.write_once(name, decision)
             return decision
         try:
             async with self.budgets.turn(key, LONGEST[True]):
                 since = self.clock.now()
                 decision = await self.budgets.limit(decision, key)
                 for name in names:
-                    decision = await self.act_once(name, self.held_back(decision))
+                    decision = await self.write_once(name, decision)
                 return await self.budgets.count(decision, key, since)
         except WorthRetrying as error:
             waited = [Action(name, Outcome.RETRY, str(error)) for name in names]
@@ -148,6 +148,14 @@ class Response:
     async def act_once(self, name: str, decision: Decision) -> Decision:
         action = await self.once(self.responders[name], decision)
         return replace(decision, done=(*decision.done, action))
+
+    async def write_once(self, name: str, decision: Decision) -> Decision:
+        """The same for one that writes. What was written before the kill switch came on stays told so."""
+        held = self.held_back(decision)
+        after = await self.act_once(name, held)
+        if any(action.calls for action in decision.done):
+            return replace(decision, done=after.done, stopped=held.stopped)
+        return after
 
     async def fall_back(self, name: str, decision: Decision) -> Decision:
         """Have another tell what this one could not. Its own delivery is tried again all the same."""

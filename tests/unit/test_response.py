@@ -407,6 +407,20 @@ async def test_the_switch_is_asked_before_each_repairer() -> None:
     assert [one.seen[0].dry_run for one in (world.repair, second)] == [False, True]
 
 
+async def test_what_was_written_before_the_switch_came_on_is_not_told_as_a_dry_run() -> None:
+    asked: list[str | None] = [None, "stopped in the midst of it"]
+    world = World([Action("repair", Outcome.DONE, calls=("EnableKey",))])
+    second = Fake("second", repairs=True)
+    responders: Any = {"repair": world.repair, "second": second, "tell": world.tell}
+    world.response = Response(
+        responders, world.store, world.clock, world.metrics, may_write=lambda: asked.pop(0)
+    )
+    await world.carry_out(responders=("repair", "second", "tell"))
+    (told,) = world.tell.seen
+    assert (second.seen[0].dry_run, told.dry_run, told.reason) == (True, False, Reason.ENFORCE)
+    assert told.stopped == "stopped in the midst of it"
+
+
 async def test_observing_stays_observing_whatever_the_switch_says() -> None:
     world = World()
     world.response.may_write = lambda: "stopped"
