@@ -77,10 +77,11 @@ def detection_finding(decision: Decision, environment: str, now: float) -> dict[
         "activity_name": NAMES[did],
         "type_uid": CLASS * 100 + did,
         "type_name": f"Detection Finding: {NAMES[did]}",
-        "severity_id": int(finding.severity),
+        # Whoever looks at severe findings alone has to see that one of them is closed.
+        "severity_id": int(decision.weight),
         "severity": "Informational"
-        if finding.severity is Severity.INFO
-        else finding.severity.word.capitalize(),
+        if decision.weight is Severity.INFO
+        else decision.weight.word.capitalize(),
         "status_id": status(decision),
         "time": at,
         "is_alert": True,

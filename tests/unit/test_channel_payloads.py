@@ -204,6 +204,17 @@ def test_ocsf_and_security_hub_follow_the_incident(
     assert "Note" not in finding
 
 
+def test_the_end_of_a_severe_incident_is_as_severe_in_ocsf_and_security_hub() -> None:
+    enabled = replace(SCHEDULED, severity=Severity.INFO, event_name="EnableKey", kind=Kind.RECOVERY)
+    decision = replace(REPAIRED, finding=enabled, incident=incident(Stage.CLOSED))
+    event = ocsf.detection_finding(decision, "prod", NOW)
+    assert (event["severity_id"], event["severity"]) == (5, "Critical")
+    finding = asff.finding_of(decision, "prod", NOW)
+    assert finding["FindingProviderFields"]["Severity"]["Label"] == "CRITICAL"
+    other = ocsf.detection_finding(replace(decision, incident=None), "prod", NOW)
+    assert (other["severity_id"], other["severity"]) == (1, "Informational")
+
+
 def test_ocsf_says_who_did_what_from_where() -> None:
     event = ocsf.detection_finding(REPAIRED, "prod", NOW)
     (evidence,) = event["evidences"]
