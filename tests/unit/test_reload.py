@@ -218,6 +218,7 @@ async def test_detectors_come_and_go_and_change(world: World) -> None:
     assert world.parts.archive.search.wanted is changed.wanted
     await world.take(default_detectors=False, detectors={"key_disabled": {}})
     assert world.parts.pipeline.detection.names == ["key_disabled"]
+    assert world.again == 3, "what was only told may be put back now"
 
 
 async def test_the_level_of_the_log_changes(world: World) -> None:
@@ -260,6 +261,9 @@ async def test_a_variable_stands_above_the_file_then_too(
 def test_whatever_can_change_is_a_setting_and_of_the_rest_each_is_named() -> None:
     assert set(Settings.model_fields) >= LIVE
     assert not {"queues", "accounts", "store", "web", "responders", "plugin_folders"} & LIVE
+    page = (Path(__file__).parents[2] / "docs" / "response.md").read_text()
+    what_can = page.partition("**What can change**")[2].partition("**What cannot**")[0]
+    assert {one for one in LIVE if f"`{one}`" not in what_can} == set()
 
 
 # -- when the file is read
