@@ -287,7 +287,7 @@ class Response:
             detail,
             calls,
             finished_at=self.clock.now(),
-            cut_off=limit.expired(),
+            cut_off=limit.expired() and not decision.dry_run,
         )
 
     async def claim(self, name: str, owner: str, seconds: float) -> Grant:

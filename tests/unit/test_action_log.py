@@ -304,6 +304,8 @@ async def test_an_audit_without_the_store_is_counted(world: World) -> None:
     world.store.logged = fails  # type: ignore[method-assign]
     await world.keeper.audit()
     assert world.sample("faults") == 0
+    labels = {"call": "log"}
+    assert world.metrics.registry.get_sample_value("kms_monitor_store_errors_total", labels) == 1
 
 
 # -- what it says

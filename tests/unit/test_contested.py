@@ -287,6 +287,16 @@ async def test_a_repair_that_was_cut_off_counts_for_nobody_knows_what_it_sent() 
     assert not world.toggled
 
 
+@pytest.mark.looptime
+async def test_what_only_observes_has_sent_nothing_when_it_is_cut_off() -> None:
+    world = World()
+    world.hangs = True
+    for _ in range(3):
+        await world.attack(dry_run=True)
+    world.hangs = False
+    assert not (await world.attack()).contested
+
+
 async def test_what_only_observes_is_not_limited() -> None:
     world = World()
     await world.fight()
