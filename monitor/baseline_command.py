@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.command_store import fail, settings_now, with_store, write_down
+from monitor.command_store import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    fail,
+    settings_now,
+    with_store,
+    write_down,
+)
 from monitor.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -16,11 +24,6 @@ if TYPE_CHECKING:
 
 baseline = typer.Typer(help="How keys should be: look, compare, set.", no_args_is_help=True)
 KeyArgument = Annotated[str, typer.Argument(metavar="ARN", help="The key's ARN.")]
-ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", envvar="KMS_MONITOR_CONFIG", help="The settings file.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object for each line.")]
-DEFAULT_CONFIG = Path("kms-monitor.yaml")
 Rows = list[tuple[str, ...]]
 LONGEST = 60
 """Characters of a value in a table; JSON has it whole."""

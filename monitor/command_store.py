@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from monitor.settings import Settings
 
 T = TypeVar("T")
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", envvar="KMS_MONITOR_CONFIG", help="The settings file.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object for each line.")]
+DEFAULT_CONFIG = Path("kms-monitor.yaml")
 
 
 def settings_now(config: Path) -> "Settings":

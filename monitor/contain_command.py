@@ -1,12 +1,18 @@
 """The commands `kms-monitor contain {list,release}`."""
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.command_store import fail, settings_now, write_down_if_there
+from monitor.command_store import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    fail,
+    settings_now,
+    write_down_if_there,
+)
 from monitor.errors import MonitorError
 from monitor.logs import printable
 
@@ -18,12 +24,6 @@ contain = typer.Typer(
     help="Show whom the responder `contain` has kept from going on, and let go of them.",
     no_args_is_help=True,
 )
-
-ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", envvar="KMS_MONITOR_CONFIG", help="The settings file.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object for each line.")]
-DEFAULT_CONFIG = Path("kms-monitor.yaml")
 
 
 @contain.command("list", epilog="Example: kms-monitor contain list --json")

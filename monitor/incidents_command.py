@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.command_store import fail, person, with_store, write_down
+from monitor.command_store import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    fail,
+    person,
+    with_store,
+    write_down,
+)
 from monitor.logs import printable
 
 if TYPE_CHECKING:
@@ -16,11 +23,6 @@ incidents = typer.Typer(
     invoke_without_command=True,
     help="List the incidents: everything about a key until it is as it should be again.",
 )
-
-ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", envvar="KMS_MONITOR_CONFIG", help="The settings file.")
-]
-DEFAULT_CONFIG = Path("kms-monitor.yaml")
 
 
 @incidents.callback(epilog="Example: kms-monitor incidents --open")

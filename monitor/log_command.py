@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.command_store import fail, with_store
+from monitor.command_store import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    fail,
+    with_store,
+)
 from monitor.logs import printable
 
 if TYPE_CHECKING:
@@ -22,12 +28,6 @@ MOST_FAULTS = 20
 """Faults that `verify` prints; all are counted."""
 TIMES = frozenset({"finished_at", "until"})
 """Members of an entry that are moments."""
-
-ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", envvar="KMS_MONITOR_CONFIG", help="The settings file.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object for each line.")]
-DEFAULT_CONFIG = Path("kms-monitor.yaml")
 
 
 @log.command(epilog="Example: kms-monitor log show --last 50")

@@ -3,12 +3,17 @@
 import asyncio
 import secrets
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
-from monitor.command_store import settings_now, write_down
+from monitor.command_store import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    settings_now,
+    write_down,
+)
 from monitor.errors import MonitorError, SettingsError
 
 if TYPE_CHECKING:
@@ -22,12 +27,6 @@ T = TypeVar("T")
 approvals = typer.Typer(help="List approvals, and take them back.", no_args_is_help=True)
 
 MOST_USES = 100
-
-ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", envvar="KMS_MONITOR_CONFIG", help="The settings file.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object for each line.")]
-DEFAULT_CONFIG = Path("kms-monitor.yaml")
 
 
 def approve(
