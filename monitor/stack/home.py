@@ -72,7 +72,7 @@ def parameters(needs: Needs) -> Value:
     )
     return {
         "Name": NAME | {"Default": name_of(needs)},
-        "Mode": MODE | {"Default": str(needs.settings.mode)},
+        "Mode": MODE,
         "Regions": REGIONS | {"Default": ",".join(elsewhere)},
         "Store": choice(
             "dynamodb: a table, for several replicas. sqlite: a file, nothing is made for it.",

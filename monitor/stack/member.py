@@ -79,7 +79,7 @@ def parameters(needs: Needs) -> Value:
             AllowedPattern="[A-Za-z0-9_+=,.@:/-]{2,1224}",
             NoEcho=True,
         ),
-        "Mode": MODE | {"Default": str(needs.settings.mode)},
+        "Mode": MODE,
         "Regions": REGIONS,
         "RolesIn": parameter(
             "The Region whose stack makes the account's roles: the first to be deployed.",
