@@ -133,7 +133,7 @@ def overview() -> Any:
                     "s",
                     ((None, GREEN), (900.0, RED)),
                     runbooks=["KmsMonitorCanaryLost"],
-                    none="no canary",
+                    none="none has come",
                 ),
                 number(
                     "Wait in the queue (p95)",
