@@ -52,21 +52,6 @@ def watched_of(store: Store) -> Watched:
     return Watched(tables=frozenset({arn} if arn else ()))
 
 
-async def problem_of(settings: Settings, clock: Clock) -> str | None:
-    """What keeps a daemon with these settings from using its table. Of files nothing is said.
-
-    Nothing is written: who asks need not be who will run it.
-    """
-    if settings.store.kind != "dynamodb":
-        return None
-    async with make_aws(settings, Metrics()) as aws:
-        try:
-            await look_at_table(await open_store(settings, aws, clock))
-        except StoreError as error:
-            return str(error)
-    return None
-
-
 @asynccontextmanager
 async def beside_the_daemon(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
     """The store that a daemon with these settings uses, or used.

@@ -35,7 +35,7 @@ def keys() -> Any:
                 lines(
                     "Open incidents by severity",
                     "By the highest severity so far. Good is a short bump.",
-                    [(shared("open_incidents", "severity"), "{{severity}}")],
+                    [shared("open_incidents", "severity")],
                     stacked=True,
                     runbooks=["KmsMonitorKeyUnsafe"],
                 ),
@@ -69,7 +69,7 @@ def keys() -> Any:
                 lines(
                     "Evidence",
                     "Parts looked for when an incident opened or became worse. `missing` all the time: a right is missing.",
-                    [(increase("evidence_parts_total", "part, result"), "{{part}} {{result}}")],
+                    [increase("evidence_parts_total", "part, result")],
                     stacked=True,
                 ),
             ],
@@ -77,38 +77,38 @@ def keys() -> Any:
                 lines(
                     "Findings by detector",
                     "The ten that found most.",
-                    [(f"topk(10, {increase('findings_total', 'detector')} > 0)", "{{detector}}")],
+                    [f"topk(10, {increase('findings_total', 'detector')} > 0)"],
                     stacked=True,
                 ),
                 lines(
                     "Decisions by reason",
                     "Why something was done or not. `record_disagrees` and `..._not_allowed` are forged or foreign messages.",
-                    [(increase("decisions_total", "reason"), "{{reason}}")],
+                    [increase("decisions_total", "reason")],
                     stacked=True,
                     runbooks=["KmsMonitorForgedMessages"],
                 ),
                 lines(
                     "Suppressed findings",
                     "Nobody was told because the settings say so.",
-                    [(f"topk(10, {increase('suppressed_total', 'detector')})", "{{detector}}")],
+                    [f"topk(10, {increase('suppressed_total', 'detector')})"],
                     stacked=True,
                 ),
                 lines(
                     "Decisions by rule for response",
                     "Which rule of `response:` decided; only where there are rules.",
-                    [(increase("response_rule_decisions_total", "rule"), "{{rule}}")],
+                    [increase("response_rule_decisions_total", "rule")],
                     stacked=True,
                 ),
                 lines(
                     "Approvals by state",
                     "As the store has them.",
-                    [(shared("approvals", "state"), "{{state}}")],
+                    [shared("approvals", "state")],
                     stacked=True,
                 ),
                 lines(
                     "Changes in maintenance windows",
                     "They counted as approved; only where there are windows.",
-                    [(increase("maintenance_changes_total", "window"), "{{window}}")],
+                    [increase("maintenance_changes_total", "window")],
                     stacked=True,
                 ),
             ],
@@ -131,20 +131,17 @@ def keys() -> Any:
                 lines(
                     "Writing calls of repairs",
                     "By the call of KMS.",
-                    [(increase("repair_calls_total", "call"), "{{call}}")],
+                    [increase("repair_calls_total", "call")],
                     stacked=True,
                 ),
                 lines(
                     "Repairs by outcome",
                     "Of keys and of what we see by.",
                     [
-                        (
-                            increase(
-                                "actions_total",
-                                "responder, outcome",
-                                'responder=~"restore_key|restore_sight"',
-                            ),
-                            "{{responder}} {{outcome}}",
+                        increase(
+                            "actions_total",
+                            "responder, outcome",
+                            'responder=~"restore_key|restore_sight"',
                         )
                     ],
                     stacked=True,
@@ -153,7 +150,7 @@ def keys() -> Any:
                 lines(
                     "Not done for want of a budget",
                     "Good is none.",
-                    [(increase("budget_refusals_total", "budget"), "{{budget}}")],
+                    [increase("budget_refusals_total", "budget")],
                     stacked=True,
                     runbooks=["KmsMonitorBudgetUsedUp"],
                 ),
@@ -162,63 +159,38 @@ def keys() -> Any:
                 lines(
                     "Keys by state",
                     "At the last look at all of them.",
-                    [
-                        (
-                            shared("keys", "state", where=PLACE, over="account, region, state"),
-                            "{{state}}",
-                        )
-                    ],
+                    [shared("keys", "state", where=PLACE, over="account, region, state")],
                     stacked=True,
                 ),
                 lines(
                     "Keys by account and Region",
                     "Customer managed keys at the last look at all of them.",
-                    [
-                        (
-                            shared("known_keys", "account, region", where=PLACE),
-                            "{{account}} {{region}}",
-                        )
-                    ],
+                    [shared("known_keys", "account, region", where=PLACE)],
                     stacked=True,
                 ),
                 lines(
                     "Found by the sweep alone",
                     "Keys that were worse than they should be though no message told of it. Good is none.",
-                    [
-                        (
-                            increase("missed_by_stream_total", "account, region", where=PLACE),
-                            "{{account}} {{region}}",
-                        )
-                    ],
+                    [increase("missed_by_stream_total", "account, region", where=PLACE)],
                     runbooks=["KmsMonitorMissedByStream"],
                 ),
                 lines(
                     "Imported keys that no escrow could bring back",
                     "Good is none. Only where there are escrows.",
-                    [
-                        (
-                            shared("keys_without_escrow", "account, region", where=PLACE),
-                            "{{account}} {{region}}",
-                        )
-                    ],
+                    [shared("keys_without_escrow", "account, region", where=PLACE)],
                     runbooks=["KmsMonitorKeysWithoutEscrow"],
                 ),
                 lines(
                     "Answers of escrows",
                     "Asked for key material. Only where there are escrows.",
-                    [(increase("escrow_answers_total", "escrow, answer"), "{{escrow}} {{answer}}")],
+                    [increase("escrow_answers_total", "escrow, answer")],
                     stacked=True,
                     runbooks=["KmsMonitorEscrowFailing"],
                 ),
                 lines(
                     "Imports of key material",
                     "By what became of it. Only where there are escrows.",
-                    [
-                        (
-                            increase("material_imports_total", "escrow, outcome"),
-                            "{{escrow}} {{outcome}}",
-                        )
-                    ],
+                    [increase("material_imports_total", "escrow, outcome")],
                     stacked=True,
                 ),
             ],

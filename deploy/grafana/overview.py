@@ -133,7 +133,7 @@ def overview() -> Any:
                     "s",
                     ((None, GREEN), (900.0, RED)),
                     runbooks=["KmsMonitorCanaryLost"],
-                    none="no canary",
+                    none="none has come",
                 ),
                 number(
                     "Wait in the queue (p95)",
@@ -171,7 +171,7 @@ def overview() -> Any:
                 lines(
                     "Findings by severity",
                     "What the detectors saw. Notices are `info`; attacks are `high` and `critical`.",
-                    [(increase("findings_total", "severity"), "{{severity}}")],
+                    [increase("findings_total", "severity")],
                     stacked=True,
                     runbooks=["KmsMonitorAttackInProgress"],
                 ),
@@ -184,7 +184,7 @@ def overview() -> Any:
                 lines(
                     "Actions by outcome",
                     "`done` and `already` are good, `would` is mode observe.",
-                    [(increase("actions_total", "outcome"), "{{outcome}}")],
+                    [increase("actions_total", "outcome")],
                     stacked=True,
                     runbooks=["KmsMonitorRepairFailed", "KmsMonitorActionsFailing"],
                 ),

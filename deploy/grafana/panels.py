@@ -5,6 +5,7 @@ data source is a variable, every rate is over `$__rate_interval`, each panel say
 and leads to the runbooks that belong to it.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -93,6 +94,13 @@ def age(metric: str, by: str = "", where: str = PLACE) -> str:
     return f"time() - {grouped}(kms_monitor_{metric}_timestamp_seconds{{{where}}} > 0)"
 
 
+def _legend(expression: str) -> str:
+    """Of the outermost `by`: its labels are those that are left at the end."""
+    grouped = re.search(r"\bby \(([^)]*)\)", expression)
+    labels = [one for one in grouped[1].split(", ") if one != "le"] if grouped else []
+    return " ".join(f"{{{{{one}}}}}" for one in labels)
+
+
 def _targets(queries: Sequence[Query], *, instant: bool = False) -> list[Any]:
     built = []
     for number, query in enumerate(queries):
@@ -173,10 +181,11 @@ def lines(
     runbooks: Sequence[str] = (),
     width: int = 8,
 ) -> Any:
-    """What it was over time."""
+    """What it was over time. Lines without a legend are named by the labels that they are grouped by."""
+    named = [one if isinstance(one, tuple) else (one, _legend(one)) for one in queries]
     panel = (
         timeseries.Panel()
-        .targets(_targets(queries))
+        .targets(_targets(named))
         .legend(
             common.VizLegendOptions()
             .show_legend(True)

@@ -61,31 +61,26 @@ def pipeline() -> Any:
                 lines(
                     "Messages in the queue",
                     "As SQS says, approximately. `dead_letters` above none is bad.",
-                    [(shared("queue_messages", "source, state"), "{{source}} {{state}}")],
+                    [shared("queue_messages", "source, state")],
                     runbooks=["KmsMonitorBacklog", "KmsMonitorDeadLetters"],
                 ),
                 lines(
                     "Messages received",
                     "Each second.",
-                    [(rate("messages_received_total", "source"), "{{source}}")],
+                    [rate("messages_received_total", "source")],
                     "ops",
                 ),
                 lines(
                     "Deliveries by disposition",
                     "`done` is deleted, `retry` comes again, `reject` ends as a dead letter. Each second.",
-                    [(rate("deliveries_total", "disposition"), "{{disposition}}")],
+                    [rate("deliveries_total", "disposition")],
                     "ops",
                     stacked=True,
                 ),
                 lines(
                     "Deliveries being worked on",
                     "At their bound all the time: actions are slow.",
-                    [
-                        (
-                            f"sum by (source) (kms_monitor_deliveries_in_flight{{{OURS}}})",
-                            "{{source}}",
-                        )
-                    ],
+                    [f"sum by (source) (kms_monitor_deliveries_in_flight{{{OURS}}})"],
                 ),
                 lines(
                     "Messages that had been received before",
@@ -102,18 +97,18 @@ def pipeline() -> Any:
                 lines(
                     "Visibility extended",
                     "For messages that take longer than the queue's time-out.",
-                    [(increase("visibility_extensions_total", "result"), "{{result}}")],
+                    [increase("visibility_extensions_total", "result")],
                 ),
                 lines(
                     "Receive calls that failed",
                     "By AWS's error code. Good is none.",
-                    [(increase("receive_errors_total", "source, error"), "{{source}} {{error}}")],
+                    [increase("receive_errors_total", "source, error")],
                     runbooks=["KmsMonitorQueueUnreachable"],
                 ),
                 lines(
                     "Deletions and releases that failed",
                     "Those messages come again; what was done is not done twice.",
-                    [(increase("settle_errors_total", "source, call"), "{{source}} {{call}}")],
+                    [increase("settle_errors_total", "source, call")],
                 ),
                 lines(
                     "Paused",
@@ -127,40 +122,35 @@ def pipeline() -> Any:
                 lines(
                     "Events by fate",
                     "`ignored`: no detector looks at it, so the rule could be narrower.",
-                    [(rate("events_total", "fate"), "{{fate}}")],
+                    [rate("events_total", "fate")],
                     "ops",
                     stacked=True,
                 ),
                 lines(
                     "Events by name",
                     "The ten most frequent.",
-                    [(f"topk(10, {rate('events_total', 'event_name')} > 0)", "{{event_name}}")],
+                    [f"topk(10, {rate('events_total', 'event_name')} > 0)"],
                     "ops",
                     stacked=True,
                 ),
                 lines(
                     "Bodies that cannot be read",
                     "By reason. Good is none.",
-                    [(increase("unreadable_total", "source, reason"), "{{source}} {{reason}}")],
+                    [increase("unreadable_total", "source, reason")],
                     stacked=True,
                     runbooks=["KmsMonitorMessagesUnreadable"],
                 ),
                 lines(
                     "Detectors that broke",
                     "Good is none.",
-                    [
-                        (
-                            f"topk(10, {increase('detector_errors_total', 'detector')})",
-                            "{{detector}}",
-                        )
-                    ],
+                    [f"topk(10, {increase('detector_errors_total', 'detector')})"],
                     stacked=True,
                     runbooks=["KmsMonitorDetectorFailing"],
                 ),
                 lines(
                     "Log files by fate",
                     "Objects of S3 that messages pointed at.",
-                    [(increase("log_objects_total", "kind, fate"), "{{kind}} {{fate}}")],
+                    [increase("log_objects_total", "kind, fate")],
                     stacked=True,
                 ),
                 lines(
@@ -172,7 +162,7 @@ def pipeline() -> Any:
                 lines(
                     "Problems with digests",
                     "With `verify_digests`. Good is none: else somebody changed log files.",
-                    [(increase("digest_problems_total", "problem"), "{{problem}}")],
+                    [increase("digest_problems_total", "problem")],
                     stacked=True,
                 ),
             ],
@@ -180,43 +170,33 @@ def pipeline() -> Any:
                 lines(
                     "Responders that can work",
                     "The worst replica of each. 0: /readyz says why.",
-                    [(f"min by (responder) (kms_monitor_responder_up{{{OURS}}})", "{{responder}}")],
+                    [f"min by (responder) (kms_monitor_responder_up{{{OURS}}})"],
                     "bool_yes_no",
                     runbooks=["KmsMonitorResponderDown"],
                 ),
                 lines(
                     "Actions by responder and outcome",
                     "All of them.",
-                    [
-                        (
-                            f"{increase('actions_total', 'responder, outcome')} > 0",
-                            "{{responder}} {{outcome}}",
-                        )
-                    ],
+                    [f"{increase('actions_total', 'responder, outcome')} > 0"],
                     stacked=True,
                     runbooks=["KmsMonitorActionsFailing"],
                 ),
                 lines(
                     "One action (p95)",
                     "By responder.",
-                    [(quantile(0.95, "action_seconds", "responder"), "{{responder}}")],
+                    [quantile(0.95, "action_seconds", "responder")],
                     "s",
                 ),
                 lines(
                     "Channels: messages confirmed",
                     "By the service that was told. `digest`: one for many findings, in a storm.",
-                    [
-                        (
-                            increase("channel_messages_total", "responder, form"),
-                            "{{responder}} {{form}}",
-                        )
-                    ],
+                    [increase("channel_messages_total", "responder, form")],
                     stacked=True,
                 ),
                 lines(
                     "Channels: findings in digests",
                     "More came than the channel may send one by one: `per_minute`.",
-                    [(increase("channel_digested_total", "responder"), "{{responder}}")],
+                    [increase("channel_digested_total", "responder")],
                     stacked=True,
                 ),
                 lines(

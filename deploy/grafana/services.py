@@ -83,53 +83,48 @@ def services() -> Any:
                 lines(
                     "Since the last sweep",
                     "By account and Region: a saw whose teeth are the interval.",
-                    [(age("last_sweep", "account, region"), "{{account}} {{region}}")],
+                    [age("last_sweep", "account, region")],
                     "s",
                     runbooks=["KmsMonitorSweepLate"],
                 ),
                 lines(
                     "Since the last event",
                     "By account and Region.",
-                    [(age("last_event", "account, region"), "{{account}} {{region}}")],
+                    [age("last_event", "account, region")],
                     "s",
                     runbooks=["KmsMonitorNoEvents"],
                 ),
                 lines(
                     "Since the last canary",
                     "By account and Region; only where there is one.",
-                    [(age("last_canary", "account, region"), "{{account}} {{region}}")],
+                    [age("last_canary", "account, region")],
                     "s",
                     runbooks=["KmsMonitorCanaryLost"],
                 ),
                 lines(
                     "One sweep (p95)",
                     "Of an account and Region.",
-                    [
-                        (
-                            quantile(0.95, "sweep_seconds", "account, region", PLACE),
-                            "{{account}} {{region}}",
-                        )
-                    ],
+                    [quantile(0.95, "sweep_seconds", "account, region", PLACE)],
                     "s",
                 ),
                 lines(
                     "Sight",
                     "Trails, rules, queues and topics by how the last look found them.",
-                    [(shared("sight_resources", "found"), "{{found}}")],
+                    [shared("sight_resources", "found")],
                     stacked=True,
                     runbooks=["KmsMonitorSightWorse"],
                 ),
                 lines(
                     "AWS calls that failed",
                     "By service and error code. AccessDenied: rights are missing.",
-                    [(increase("client_errors_total", "service, error"), "{{service}} {{error}}")],
+                    [increase("client_errors_total", "service, error")],
                     stacked=True,
                     runbooks=["KmsMonitorRightsMissing"],
                 ),
                 lines(
                     "Accounts that joined or left",
                     "While the daemon ran.",
-                    [(increase("guarded_account_changes_total", "change"), "{{change}}")],
+                    [increase("guarded_account_changes_total", "change")],
                     runbooks=["KmsMonitorAccountsLeft"],
                 ),
                 lines(
@@ -142,20 +137,20 @@ def services() -> Any:
                 lines(
                     "Calls to the store that failed",
                     "Good is none: repairs go on, uncounted.",
-                    [(increase("store_errors_total", "call"), "{{call}}")],
+                    [increase("store_errors_total", "call")],
                     stacked=True,
                     runbooks=["KmsMonitorStoreFailing"],
                 ),
                 lines(
                     "Calls to the DynamoDB table (p95)",
                     "With their retries. Only with the store `dynamodb`.",
-                    [(quantile(0.95, "table_call_seconds", "call"), "{{call}}")],
+                    [quantile(0.95, "table_call_seconds", "call")],
                     "s",
                 ),
                 lines(
                     "Entries of the action log",
                     "By what was done.",
-                    [(f"{increase('action_log_entries_total', 'deed')} > 0", "{{deed}}")],
+                    [f"{increase('action_log_entries_total', 'deed')} > 0"],
                     stacked=True,
                 ),
                 lines(
@@ -184,12 +179,7 @@ def services() -> Any:
                 lines(
                     "Replicas that lead",
                     "Always one of those that share a store.",
-                    [
-                        (
-                            f"sum by (cluster, job) (kms_monitor_leader{{{OURS}}})",
-                            "{{cluster}} {{job}}",
-                        )
-                    ],
+                    [f"sum by (cluster, job) (kms_monitor_leader{{{OURS}}})"],
                     runbooks=["KmsMonitorNoLeader"],
                 ),
                 lines(
@@ -203,7 +193,7 @@ def services() -> Any:
                 lines(
                     "Since what others noted was read",
                     "By replica. Good is seconds.",
-                    [(age("last_refresh", "instance", OURS), "{{instance}}")],
+                    [age("last_refresh", "instance", OURS)],
                     "s",
                     runbooks=["KmsMonitorStoreFailing"],
                 ),
@@ -250,7 +240,7 @@ def services() -> Any:
                 lines(
                     "Changed settings files",
                     "By what became of them.",
-                    [(increase("settings_reloads_total", "outcome"), "{{outcome}}")],
+                    [increase("settings_reloads_total", "outcome")],
                     stacked=True,
                 ),
                 rows(
@@ -287,7 +277,7 @@ def services() -> Any:
                 lines(
                     "Messages received, by replica",
                     "How the work is shared.",
-                    [(rate("messages_received_total", "instance"), "{{instance}}")],
+                    [rate("messages_received_total", "instance")],
                     "ops",
                 ),
             ],

@@ -46,8 +46,6 @@ def check(
     """
     # Here and not above, so that --help and the other commands start fast.
     from monitor.assembly import know, load  # noqa: PLC0415
-    from monitor.clock import SystemClock  # noqa: PLC0415
-    from monitor.opening import problem_of  # noqa: PLC0415
     from monitor.plugins import make_all  # noqa: PLC0415
     from monitor.settings_file import read_settings  # noqa: PLC0415
 
@@ -61,9 +59,6 @@ def check(
     say_settings(config, settings, broken, quiet=as_json)
     say_response(settings, loaded, quiet=as_json)
     rows: list[Row] = []
-    table = None if offline else asyncio.run(problem_of(settings, SystemClock()))
-    if table is not None:
-        typer.echo(f"kms-monitor: store: {printable(table)}", err=True)
     if not offline:
         try:
             rows = asyncio.run(prove(settings, loaded))
@@ -75,7 +70,7 @@ def check(
         print_json(rows, broken)
     elif not offline:
         print_table(rows, everything=everything)
-    if broken or table is not None or any(row.fails for row in rows):
+    if broken or any(row.fails for row in rows):
         raise typer.Exit(1)
 
 

@@ -21,7 +21,9 @@ from monitor.iam_policy.document import Policy
 from monitor.key import KeyRef
 from monitor.key_policy.access import Right, right
 from monitor.key_policy.document import parse
+from monitor.ledger import StoreError
 from monitor.loops.turns import Turns
+from monitor.opening import look_at_table, open_store
 from monitor.repair.live import LiveKeys
 from monitor.rights.enabled import Asked, Needs
 from monitor.rights.table import On
@@ -66,7 +68,7 @@ class Proof:
                 tasks.create_task(self.in_turn(account), name=f"check account {account.id}")
                 for account in self.settings.accounts
             ]
-            yield [self.store()]
+            yield [await self.store()]
             yield await self.home()
             for queue in self.settings.queues:
                 yield [await self.queue(queue)]
@@ -243,12 +245,18 @@ class Proof:
             return Row(*place, Answer.ALLOWED, "is there, but has no dead-letter queue")
         return Row(*place, Answer.ALLOWED, "is there, with its dead-letter queue")
 
-    def store(self) -> Row:
-        """Whether the store can be written. It is not made here, for it belongs to the daemon."""
+    async def store(self) -> Row:
+        """Whether the store can be used. A file is not made here, for it belongs to the daemon."""
         store = self.settings.store
         place = EVERYWHERE, EVERYWHERE, f"store {store.kind}"
-        if store.kind != "sqlite":
+        if store.kind == "memory":
             return Row(*place, Answer.ALLOWED, "needs nothing")
+        if store.kind == "dynamodb":
+            try:
+                await look_at_table(await open_store(self.settings, self.aws, SystemClock()))
+            except StoreError as error:
+                return Row(*place, Answer.DENIED, str(error))
+            return Row(*place, Answer.ALLOWED, f"the table {store.table} is as it must be")
         path = store.path
         where = path if path.exists() else path.parent
         if not where.exists():

@@ -262,8 +262,7 @@ class Needs:
         return [str(getattr(recipe.options, name, ""))] if recipe else []
 
     def topics(self, on: On) -> list[str]:
-        recipe = self.loaded.responders.get("sns")
-        told_by = [str(getattr(recipe.options, "topic_arn", ""))] if recipe else []
+        told_by = self.option("sns", "topic_arn")
         return sorted({*told_by, *(self.settings.sns_topics if on is On.EVENT_TOPICS else ())})
 
     @property

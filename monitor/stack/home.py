@@ -11,8 +11,10 @@ from monitor.stack import alarms, keeping, queues, trust
 from monitor.stack.events import rules, written
 from monitor.stack.rights import asking, home_model, name_of, policy, role_policies
 from monitor.stack.words import (
+    ENFORCES,
     GUARDED_REGIONS,
     HAS_REGIONS,
+    MODE,
     NAME,
     REGIONS,
     Value,
@@ -70,11 +72,7 @@ def parameters(needs: Needs) -> Value:
     )
     return {
         "Name": NAME | {"Default": name_of(needs)},
-        "Mode": choice(
-            "observe: judge and tell, without the right to write. enforce: put keys back, too.",
-            ("observe", "enforce"),
-            str(needs.settings.mode),
-        ),
+        "Mode": MODE,
         "Regions": REGIONS | {"Default": ",".join(elsewhere)},
         "Store": choice(
             "dynamodb: a table, for several replicas. sqlite: a file, nothing is made for it.",
@@ -100,7 +98,7 @@ def parameters(needs: Needs) -> Value:
 
 def conditions() -> Value:
     return {
-        "Enforces": equal(ref("Mode"), "enforce"),
+        "Enforces": ENFORCES,
         "HasRegions": HAS_REGIONS,
         "UsesTable": equal(ref("Store"), "dynamodb"),
         "HasMail": different(ref("Email"), ""),

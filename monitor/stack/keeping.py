@@ -91,7 +91,7 @@ def table() -> Value:
 
 
 def canary() -> Value:
-    """A key that is only enabled again and again. Drills attack it, too (docs/install-aws.md)."""
+    """A key that is only enabled again and again, by the daemon itself."""
     root = text("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")
     owner = {"Effect": "Allow", "Principal": {"AWS": root}, "Action": "kms:*", "Resource": "*"}
     properties = {

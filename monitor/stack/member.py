@@ -10,10 +10,13 @@ from monitor.rights.enabled import Needs
 from monitor.stack.events import global_rules, rules, written
 from monitor.stack.rights import MEMBER, Model, member_model, name_of, role_policies
 from monitor.stack.words import (
+    ENFORCES,
     HAS_REGIONS,
+    MODE,
     NAME,
     REGIONS,
     Value,
+    attribute,
     both,
     choice,
     condition,
@@ -48,7 +51,7 @@ def member(needs: Needs, wanted: Wanted) -> Value:
         "`kms-monitor generate stack --kind member`, see docs/install-aws.md.",
         "Parameters": parameters(needs),
         "Conditions": {
-            "Enforces": equal(ref("Mode"), "enforce"),
+            "Enforces": ENFORCES,
             "HasRegions": HAS_REGIONS,
             "AllEvents": equal(ref("Events"), "all"),
             "GlobalEvents": equal(ref("Events"), "global"),
@@ -57,9 +60,7 @@ def member(needs: Needs, wanted: Wanted) -> Value:
             "MakesRole": both(condition("MakesRoles"), condition("IsMember")),
         },
         "Resources": {"Role": role(model), "Forwarder": forwarder(), **made},
-        "Outputs": {
-            "RoleArn": {"Value": {"Fn::GetAtt": ["Role", "Arn"]}, "Condition": "MakesRole"}
-        },
+        "Outputs": {"RoleArn": {"Value": attribute("Role"), "Condition": "MakesRole"}},
     }
 
 
@@ -78,11 +79,7 @@ def parameters(needs: Needs) -> Value:
             AllowedPattern="[A-Za-z0-9_+=,.@:/-]{2,1224}",
             NoEcho=True,
         ),
-        "Mode": choice(
-            "observe: judge and tell, without the right to write. enforce: put keys back, too.",
-            ("observe", "enforce"),
-            str(needs.settings.mode),
-        ),
+        "Mode": MODE,
         "Regions": REGIONS,
         "RolesIn": parameter(
             "The Region whose stack makes the account's roles: the first to be deployed.",

@@ -73,6 +73,12 @@ NAME = parameter(
     # With what is put behind it a rule's name has 64 characters, a queue's 80.
     AllowedPattern="[A-Za-z0-9][A-Za-z0-9-]{1,39}",
 )
+MODE = choice(
+    "observe: judge and tell, without the right to write. enforce: put keys back, too.",
+    ("observe", "enforce"),
+    "observe",
+)
+ENFORCES = equal(ref("Mode"), "enforce")
 REGIONS = parameter(
     "The Regions whose keys are guarded, with commas between. Empty: this one.",
     "",

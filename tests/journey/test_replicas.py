@@ -1,6 +1,7 @@
 """Several daemons on one DynamoDB table: nothing twice, and nothing left undone by a dead one."""
 
 import asyncio
+import json
 import random
 import sys
 import time
@@ -318,13 +319,16 @@ async def test_check_looks_at_the_table(
     settings = settings_for(simulator, tmp_path, store=SHARED | {"table": name})
     file = tmp_path / "settings.yaml"
     file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_none=True)))
-    command = [sys.executable, "-m", "monitor", "check", "--config", str(file)]
+    command = [sys.executable, "-m", "monitor", "check", "--json", "--config", str(file)]
     asked = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     out, errors = await asked.communicate()
-    assert b"the settings are good" in out
-    assert says in errors.decode()
+    assert b"the settings are good" in errors
+    found = json.loads(out)
+    (row,) = (one for one in found["rows"] if one["call"] == "store dynamodb")
+    assert says in row["why"]
+    assert (row["answer"] == "allowed", found["well"]) == (not says, not says)
     assert asked.returncode == bool(says)
     items = (await table.scan(TableName="kms-monitor"))["Items"]
     assert items == []  # who checks need not be allowed to write

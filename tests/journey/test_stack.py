@@ -71,7 +71,7 @@ async def without_the_simulators_own_rule(client: Client) -> None:
 async def deployed(door: Door, kind: str, account: str, region: str, **given: str) -> Stack:
     client = await door.clients(account, region)
     await without_the_simulators_own_rule(client)
-    stack = Stack(template(kind), account, region, Name="guard", **given)
+    stack = Stack(template(kind), account, region, **{"Name": "guard", "Mode": "enforce"} | given)
     assert await stack.deploy(client) <= KINDS_ELSEWHERE
     return stack
 

@@ -4,11 +4,7 @@
 the real ones.
 """
 
-import asyncio
-import os
 import re
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ from aiobotocore.session import get_session
 
 from monitor.simulator.server import Simulator
 from tests.real.services import require
+from tests.real.shell import run
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "install-aws.md").read_text("utf-8")
@@ -80,32 +77,10 @@ async def test_what_the_guide_says_is_done(tmp_path: Path) -> None:
         (tmp_path / folder).symlink_to(ROOT / folder)
     async with Simulator() as simulator:
         await make_room(simulator)
-        shell = await asyncio.create_subprocess_exec(
-            "bash",
-            "-c",
-            script(),
-            cwd=tmp_path,
-            env={
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "PYTHONPATH": str(ROOT),
-                "HOME": str(tmp_path),
-                "STACKS": str(tmp_path),
-                "AWS_ENDPOINT_URL": simulator.endpoint_url,
-                "AWS_DEFAULT_REGION": "eu-west-1",
-                "AWS_ACCESS_KEY_ID": "admin",
-                "AWS_SECRET_ACCESS_KEY": "any",
-            },
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            output = (await shell.communicate())[0].decode()
-        finally:
-            if shell.returncode is None:
-                os.killpg(shell.pid, signal.SIGKILL)
-    log = (tmp_path / "background.log").read_text() if shell.returncode else ""
-    assert shell.returncode == 0, output[-3000:] + log[-3000:]
+        ours = {"PYTHONPATH": str(ROOT), "STACKS": str(tmp_path)}
+        code, output = await run(script(), tmp_path, simulator, **ours)
+    log = (tmp_path / "background.log").read_text() if code else ""
+    assert code == 0, output[-3000:] + log[-3000:]
     assert output.splitlines()[-1] == "Enabled"
 
 

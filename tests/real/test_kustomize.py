@@ -77,6 +77,7 @@ def test_the_daemon_takes_its_settings(name: str, tmp_path: Path) -> None:
     settings = read_settings(file, variables(pod_of(found)["containers"][0]))
     load(settings, file)
     assert settings.web.host == "0.0.0.0"
+    assert {"restore_key", "sns"} == set(settings.responders), "nobody would be told"
     assert settings.store.kind == {"base": "sqlite", "replicas": "dynamodb"}[name]
 
 

@@ -4,11 +4,9 @@
 in one shell, in a copy of the tree. Blocks marked `background` keep running.
 """
 
-import asyncio
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +18,7 @@ from monitor.event import Event
 from monitor.finding import Kind
 from monitor.simulator.server import Simulator
 from tests.real.services import require
+from tests.real.shell import run
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\w+)( background)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -72,31 +71,10 @@ async def test_every_command_works(tmp_path: Path) -> None:
         require(tool)
     copy_tree(tmp_path)
     async with Simulator() as simulator:
-        shell = await asyncio.create_subprocess_exec(
-            "bash",
-            "-c",
-            script(),
-            cwd=tmp_path,
-            env={
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "HOME": str(tmp_path),
-                "AWS_ENDPOINT_URL": simulator.endpoint_url,
-                "AWS_DEFAULT_REGION": "eu-west-1",
-                "AWS_ACCESS_KEY_ID": "admin",
-                "AWS_SECRET_ACCESS_KEY": "any",
-                # How pip reaches its index is the machine's business.
-                **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
-            },
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            output = (await shell.communicate())[0].decode()
-        finally:
-            if shell.returncode is None:
-                os.killpg(shell.pid, signal.SIGKILL)
-    assert shell.returncode == 0, output[-4000:]
+        # How pip reaches its index is the machine's business.
+        pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+        code, output = await run(script(), tmp_path, simulator, **pip)
+    assert code == 0, output[-4000:]
     assert '"status": "ok"' in output
     assert "kms_monitor_source_up{" in output
     assert "PendingDeletion" in output.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""The templates and the module as the real tools see them: cfn-lint."""
+"""The templates as cfn-lint sees them."""
 
 import subprocess
 from pathlib import Path

@@ -40,11 +40,11 @@ EVERY_EVENT = "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"
 
 
 def home(**given: str) -> Stack:
-    return Stack(template("home"), HOME, REGION, **given)
+    return Stack(template("home"), HOME, REGION, **{"Mode": "enforce"} | given)
 
 
 def member(account: str = MEMBER, region: str = REGION, **given: str) -> Stack:
-    return Stack(template("member"), account, region, **THERE | given)
+    return Stack(template("member"), account, region, **{"Mode": "enforce"} | THERE | given)
 
 
 def generate(*words: str) -> tuple[int, str, str]:
@@ -190,6 +190,13 @@ def test_rights_are_those_of_generate_iam(mode: str) -> None:
     )
     assert entered <= made
     assert not {one for one in entered if one.startswith(("sqs:", "sns:", "sts:", "dynamodb:"))}
+
+
+@pytest.mark.parametrize("kind", ["home", "member"])
+def test_writing_is_asked_for(kind: str, tmp_path: Path) -> None:
+    """Also where the settings that it is made from enforce."""
+    assert "mode: enforce" in CONFIG.read_text("utf-8")
+    assert template(kind)["Parameters"]["Mode"]["Default"] == "observe"
 
 
 @pytest.mark.parametrize("name", ["home, observing", "member, observing"])

@@ -258,7 +258,7 @@ resource "aws_dynamodb_table" "table" {
   }
 }
 
-# A key that is only enabled again and again. Drills attack it, too (docs/install-aws.md).
+# A key that is only enabled again and again, by the daemon itself.
 resource "aws_kms_key" "canary" {
   count = var.canary ? 1 : 0
 
