@@ -417,7 +417,6 @@ async def test_records_that_only_a_newer_version_can_read(
 ) -> None:
     await store.put_baseline(baseline(), expected_version=0)
     await store.put_incident(incident(), expected_version=0)
-    await store.append(following(None, START, {}))
     await store.approve(approval())
     await store.finish("a", owner="one", action=ACTION)
     for one in await table.items():
@@ -430,8 +429,6 @@ async def test_records_that_only_a_newer_version_can_read(
         store.baselines(),
         store.incident(KEY),
         store.incidents(),
-        store.logged(),
-        store.last_logged(),
         store.approvals(),
         store.claim("a", owner="two", seconds=60),
     ):
