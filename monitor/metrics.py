@@ -307,7 +307,7 @@ class Metrics(FoundMetrics):
         """Remove the children of places that are guarded no more: their times would look late."""
         swept = (self.keys_known, self.last_sweep, self.sweep_seconds, self.missed_by_stream)
         for place in places:
-            for one in (*swept, self.last_event, self.last_canary):
+            for one in (*swept, self.last_event, self.last_canary, self.material.without_escrow):
                 one.remove(*place)
             for state in KeyState:
                 self.keys.remove(*place, state.value)
