@@ -78,7 +78,8 @@ async def store(
             case "sqlite":
                 opened = await SqliteStore.open(tmp_path / "state.db", clock)
             case _:
-                table = await stack.enter_async_context(table_for_one())
+                endpoint_url = request.getfixturevalue("endpoint_url")
+                table = await stack.enter_async_context(table_for_one(endpoint_url))
                 opened = await table.open(clock)
         yield opened
         await opened.close()
