@@ -721,6 +721,26 @@ async def test_a_new_file_opened_by_many_at_once(tmp_path: Path, clock: Clock) -
         await store.close()
 
 
+async def test_what_no_message_brings_again_outlives_a_power_cut(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """Nobody can cut the power here: that SQLite is told to sync has to do."""
+    store = await SqliteStore.open(tmp_path / "state.db", clock)
+    said: list[str] = []
+    await store.database.set_trace_callback(said.append)
+    for write in (
+        store.put_baseline(baseline(), expected_version=0),
+        store.put_baseline(baseline(), expected_version=1),
+        store.put_sight_baseline(SIGHT, expected_version=0),
+        store.put_sight_baseline(SIGHT, expected_version=1),
+        store.append(following(None, START, {})),
+    ):
+        said.clear()
+        await write
+        assert said[0] == "PRAGMA synchronous = FULL"
+    await store.close()
+
+
 async def test_it_outlives_the_process(tmp_path: Path, clock: Clock) -> None:
     store = await SqliteStore.open(tmp_path / "state.db", clock)
     await store.finish("done", owner="one", action=ACTION)
