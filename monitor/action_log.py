@@ -41,6 +41,14 @@ def following(last: LogEntry | None, at: float, what: dict[str, Any]) -> LogEntr
     return msgspec.structs.replace(entry, hash=digest(entry))
 
 
+def unreadable(number: int) -> LogEntry:
+    """What stands for an entry that cannot be read: an empty one, which fits in no chain.
+
+    So whoever tampers with the log is found, and does not keep us from writing on.
+    """
+    return LogEntry(number, 0.0, {}, "")
+
+
 def faults(entries: Iterable[LogEntry], last: LogEntry | None = None) -> list[str]:
     """What is wrong with these entries, oldest first, that follow on `last`; [] if nothing is."""
     found = []

@@ -117,14 +117,12 @@ class Lookouts:
                 clock,
                 metrics,
                 knowledge=parts.knowledge,
-                accounts=(account for account, _ in settings.places),
                 ready=self.inventory.looked,
                 tell=self.roads["sight"].take,
             )
         self.escrows = parts.reimport and EscrowWatch(
             parts.reimport,
             parts.knowledge,
-            settings.places,
             seconds=settings.material.check_hours * 3600,
         )
         self.incidents = parts.incidents

@@ -1,7 +1,14 @@
-"""Every metric of the daemon, declared here, or in `monitor.*_metrics` that it holds; born at zero.
+"""Every metric of the daemon: declared here, or in a module that is named for it; born at zero.
 
-Those of incidents, material and settings stand in `monitor.incident_metrics`, `monitor.material_metrics`
-and `monitor.settings_metrics`.
+found_metrics     sweep, canaries, and the looks at our sight
+incident_metrics  incidents and what they show: `Metrics.incidents`
+log_metrics       the action log: `Metrics.action_log`
+material_metrics  escrows and imported material: `Metrics.material`
+settings_metrics  settings that change, rules for response: `Metrics.settings`
+account_metrics   guarded accounts, and clients: `Metrics.accounts`
+channel_metrics   responders that tell by HTTP: `Metrics.channels`
+replica_metrics   the table, its leases, the leader: `Metrics.replicas`
+
 Names follow Prometheus: base units, `_total` for counters, `_seconds` for times. Label values come
 from closed lists or from the settings, never from a message: no key id, ARN or principal, but for
 keys with an open incident. What a message names outside those lists is counted as `other`.
@@ -307,7 +314,7 @@ class Metrics(FoundMetrics):
         """Remove the children of places that are guarded no more: their times would look late."""
         swept = (self.keys_known, self.last_sweep, self.sweep_seconds, self.missed_by_stream)
         for place in places:
-            for one in (*swept, self.last_event, self.last_canary):
+            for one in (*swept, self.last_event, self.last_canary, self.material.without_escrow):
                 one.remove(*place)
             for state in KeyState:
                 self.keys.remove(*place, state.value)

@@ -16,6 +16,11 @@ def quoted(value: Any) -> Any:
 
 AccountId = Annotated[str, BeforeValidator(quoted), Field(pattern=r"^\d{12}$")]
 Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]{0,20}:[a-z0-9-]+:[^\s]*$", max_length=2048)]
+Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+RoleArn = Annotated[
+    str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]+$", max_length=640)
+]
+ExternalId = Annotated[str, Field(min_length=2, max_length=1224)]
 Pattern = Annotated[str, Field(min_length=1, max_length=2048)]
 """With `*`, `?` and `[...]`, as shells have them."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]

@@ -14,8 +14,8 @@ from monitor.key import partition_of
 from monitor.knowledge import Watched
 from monitor.logs import Format
 from monitor.policy import Mode
-from monitor.setting_types import AccountId, Model
-from monitor.settings_accounts import Account, ExternalId, Organization, Region, RoleArn
+from monitor.setting_types import AccountId, ExternalId, Model, Region, RoleArn
+from monitor.settings_accounts import Account, Organization
 from monitor.settings_limits import LimitSettings
 from monitor.settings_material import MaterialSettings
 from monitor.settings_response import ResponseSettings

@@ -1,20 +1,12 @@
 """The settings about which accounts are guarded, and how they are entered. See `monitor.settings`."""
 
-from typing import Annotated
-
 from pydantic import Field, model_validator
 
 from monitor.key import partition_of
-from monitor.setting_types import AccountId, Model
+from monitor.setting_types import AccountId, ExternalId, Model, Region, RoleArn
 
-REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
-ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]+$"
 PATH = r"^o-[a-z0-9]{10,32}/r-[a-z0-9]{4,32}(/ou-[a-z0-9]{4,32}-[a-z0-9]{8,32})*/?$"
 """AWS Organizations, "The AWS Organizations entity path"."""
-
-Region = Annotated[str, Field(pattern=REGION)]
-RoleArn = Annotated[str, Field(pattern=ROLE_ARN, max_length=640)]
-ExternalId = Annotated[str, Field(min_length=2, max_length=1224)]
 
 
 class Account(Model):

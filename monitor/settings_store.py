@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
-from monitor.setting_types import Model
+from monitor.setting_types import ExternalId, Model, Region, RoleArn
 
 TABLE_ENTRY: Final = "table"
 """Under which name `monitor.aws.Aws` keeps the role of the table; no account has such a name."""
@@ -28,18 +28,13 @@ class StoreSettings(Model):
         pattern=r"^[A-Za-z0-9_.-]{3,255}$",
         description="The DynamoDB table, made with deploy/aws/table.yaml.",
     )
-    region: str | None = Field(
-        default=None,
-        pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
-        description="The table's Region; default: that of the first queue.",
+    region: Region | None = Field(
+        default=None, description="The table's Region; default: that of the first queue."
     )
-    role_arn: str | None = Field(
-        default=None,
-        max_length=640,
-        pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]+$",
-        description="The role to assume for a table of another account.",
+    role_arn: RoleArn | None = Field(
+        default=None, description="The role to assume for a table of another account."
     )
-    external_id: str | None = Field(default=None, min_length=2, max_length=1224)
+    external_id: ExternalId | None = None
     replica_seconds: float = Field(
         default=60,
         ge=5,

@@ -1,14 +1,17 @@
 """The table of the DynamoDB store, made of the very template that users deploy."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import yaml
-from aiobotocore.session import get_session
+from aiobotocore.session import AioSession, get_session
 
 from monitor import aws_clients
 from monitor.aws import Aws
@@ -33,6 +36,7 @@ def short_form(loader: Loader, name: str, node: yaml.Node) -> dict[str, Any]:
 Loader.add_multi_constructor("!", short_form)
 
 
+@cache
 def template() -> dict[str, Any]:
     found: dict[str, Any] = yaml.load(TEMPLATE.read_text(), Loader)
     return found
@@ -59,8 +63,7 @@ async def make_table(dynamodb: Any, name: str = "kms-monitor", **changes: Any) -
 class SharedTable:
     """A table on the simulator, and stores that use it as replicas do."""
 
-    def __init__(self, simulator: Simulator, aws: Aws, dynamodb: Any) -> None:
-        self.simulator = simulator
+    def __init__(self, aws: Aws, dynamodb: Any) -> None:
         self.aws = aws
         self.dynamodb = dynamodb
         """An administrator's client."""
@@ -75,24 +78,59 @@ class SharedTable:
         return list(found["Items"])
 
 
+@contextmanager
+def simulator_beside() -> Iterator[str]:
+    """A simulator with nothing on it, on a loop and thread of its own: the URL of its endpoint.
+
+    To start one takes longer than most tests of a table.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="simulator")
+    thread.start()
+
+    def done(work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+
+    try:
+        simulator = done(Simulator(seed=1).__aenter__())
+        try:
+            yield simulator.endpoint_url
+        finally:
+            done(simulator.__aexit__(None, None, None))
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@cache
+def session() -> AioSession:
+    """For all clients, so that the model of DynamoDB is read once."""
+    return get_session()
+
+
 @asynccontextmanager
-async def table_for_one(**changes: Any) -> AsyncIterator[SharedTable]:
-    """A simulator with nothing on it but the table."""
-    async with Simulator(seed=1) as simulator, AsyncExitStack() as stack:
+async def table_for_one(endpoint_url: str) -> AsyncIterator[SharedTable]:
+    """The only table there, new and empty."""
+    async with AsyncExitStack() as stack:
         # As in tests/journey/conftest.py: the daemon's user.
         own = {"AWS_ACCESS_KEY_ID": "kms-monitor", "AWS_SECRET_ACCESS_KEY": "any"}
         stack.enter_context(patch.dict(os.environ, own))
-        admin = get_session().create_client(
+        stack.enter_context(patch.object(aws_clients, "get_session", session))
+        admin = session().create_client(
             "dynamodb",
             region_name="eu-west-1",
-            endpoint_url=simulator.endpoint_url,
+            endpoint_url=endpoint_url,
             aws_access_key_id="admin",
             aws_secret_access_key="any",
         )
         dynamodb: Any = await stack.enter_async_context(admin)
-        await make_table(dynamodb, **changes)
-        aws = Aws(Metrics(), endpoint_url=simulator.endpoint_url)
+        for name in (await dynamodb.list_tables())["TableNames"]:
+            await dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
+            await dynamodb.delete_table(TableName=name)
+        await make_table(dynamodb)
+        aws = Aws(Metrics(), endpoint_url=endpoint_url)
         # moto answers one call after the other, on machines that have other things to do as well.
         stack.enter_context(patch.dict(aws_clients.SPECIAL, {"dynamodb": aws.config}))
         stack.enter_context(patch.object(items, "SLOWEST", 60.0))
-        yield SharedTable(simulator, await stack.enter_async_context(aws), dynamodb)
+        yield SharedTable(await stack.enter_async_context(aws), dynamodb)

@@ -22,20 +22,18 @@ FIRST = 60.0
 
 
 class EscrowWatch:
-    """Looks again and again; `places` are the allowed pairs of account and Region."""
+    """Looks again and again at the keys of the places that are guarded by then."""
 
     def __init__(
         self,
         reimport: Reimport,
         knowledge: Knowledge,
-        places: frozenset[tuple[str, str]],
         *,
         seconds: float,
         first: float = FIRST,
     ) -> None:
         self.reimport = reimport
         self.knowledge = knowledge
-        self.places = places
         self.seconds = seconds
         self.first = first
         self.log = structlog.get_logger("escrow_watch")
@@ -48,8 +46,12 @@ class EscrowWatch:
 
     async def check(self) -> None:
         """One look at all imported keys. A key that cannot be looked at counts as lacking, too."""
-        lacking = Counter(dict.fromkeys(self.places, 0))
-        imported = [key for key, one in self.knowledge.keys.items() if one.origin == "EXTERNAL"]
+        lacking = Counter[tuple[str, str]]()
+        imported = [
+            key
+            for key, one in self.knowledge.keys.items()
+            if one.origin == "EXTERNAL" and (key.account, key.region) in self.places
+        ]
         for key in sorted(imported):
             try:
                 problem = await self.problem(key)
@@ -58,8 +60,13 @@ class EscrowWatch:
             if problem:
                 self.log.warning("no escrow for key material", key=key.arn, problem=problem)
                 lacking[key.account, key.region] += 1
-        for (account, region), count in lacking.items():
-            self.reimport.metrics.without_escrow.labels(account, region).set(count)
+        for place in self.places:
+            self.reimport.metrics.without_escrow.labels(*place).set(lacking[place])
+
+    @property
+    def places(self) -> frozenset[tuple[str, str]]:
+        """The guarded pairs of account and Region: accounts join and leave."""
+        return self.knowledge.places or frozenset()
 
     async def problem(self, key: KeyRef) -> str:
         """Why the key could not be brought back; "" where it could."""

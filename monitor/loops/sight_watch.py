@@ -7,7 +7,7 @@ stays worse becomes an event of our own, which is judged and put back like any o
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import structlog
 from msgspec.structs import replace
@@ -31,7 +31,7 @@ KINDS = ("trails", "rules", "queues", "topics")
 
 
 class SightWatch:
-    """`accounts` are those that are guarded; of others nothing is put back. `tell` takes the events."""
+    """Of accounts that are not guarded nothing is looked at. `tell` takes the events."""
 
     def __init__(
         self,
@@ -42,7 +42,6 @@ class SightWatch:
         metrics: Metrics,
         *,
         knowledge: Knowledge,
-        accounts: Iterable[str],
         ready: asyncio.Event,
         tell: Callable[[Event], bool],
     ) -> None:
@@ -53,7 +52,6 @@ class SightWatch:
         self.clock = clock
         self.metrics = metrics
         self.knowledge = knowledge
-        self.accounts = frozenset(accounts)
         self.ready = ready
         self.tell = tell
         self.reported: set[str] = set()
@@ -75,11 +73,12 @@ class SightWatch:
             self.log.error("store cannot be used", call="sight_baselines", error=str(error))
             return
         watched = self.knowledge.watched
+        guarded = {account for account, _ in self.knowledge.places or ()}
         counts = Counter[SightFound]()
         arns = {arn for kind in KINDS for arn in getattr(watched, kind)} | known.keys()
         for arn in sorted(arns):
             resource = Resource.parse(arn)
-            if resource is None or resource.account not in self.accounts:
+            if resource is None or resource.account not in guarded:
                 continue
             try:
                 counts[await self.look_at(resource, known.get(arn))] += 1

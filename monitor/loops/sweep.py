@@ -25,7 +25,7 @@ from monitor.event import Event
 from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store, StoreError
-from monitor.loops.drift import Drift
+from monitor.loops.drift import HISTORY_SECONDS, Drift
 from monitor.loops.turns import Turns
 from monitor.metrics import Metrics
 from monitor.own_event import own_event
@@ -38,8 +38,6 @@ AT_ONCE = 20
 """DescribeKey calls in flight for one place; its quota is 2,000 a second (aws-facts 3.7)."""
 PEEK_SECONDS = 60.0
 """Between two looks at the keys that need attention."""
-HISTORY_SECONDS = 1200.0
-"""Longer than CloudTrail's event history needs for a call: 15 minutes at most, as AWS says."""
 SOON = 31 * 86400
 """Seconds. What is farther off than the longest waiting period is no news yet."""
 WORSE, FOUND, ENDING = "KeySeenWorse", "KeySeenBad", "KeySeenEnding"

@@ -1,6 +1,9 @@
 """The action log in DynamoDB, for `monitor.stores.dynamodb`: by number, and it never runs out."""
 
-from monitor.action_log import LogEntry
+from msgspec.structs import replace
+
+from monitor.action_log import LogEntry, unreadable
+from monitor.ledger import StoreError
 from monitor.stores.attributes import Item
 from monitor.stores.items import Items, packed, unpacked
 
@@ -33,4 +36,12 @@ def numbered(number: int) -> str:
 
 
 def read(item: Item) -> LogEntry:
-    return unpacked(item, LogEntry, "an entry of the action log")
+    """The entry in that place, by the key of its item; see `unreadable`."""
+    place = str(item["sk"])
+    if not place.isdecimal():
+        raise StoreError(f"the action log has an item {place!r}, which is no number")
+    number = int(place)
+    try:
+        return replace(unpacked(item, LogEntry, "an entry"), number=number)
+    except StoreError:
+        return unreadable(number)

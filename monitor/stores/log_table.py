@@ -3,7 +3,7 @@
 import msgspec
 from msgspec.structs import replace
 
-from monitor.action_log import LogEntry
+from monitor.action_log import LogEntry, unreadable
 from monitor.stores.table import Table
 
 LOG_TABLE = """
@@ -39,11 +39,8 @@ class LogTable(Table):
 
 
 def read(number: int, record: bytes) -> LogEntry:
-    """The entry in that place. One that cannot be read is an empty one, which fits in no chain.
-
-    So whoever tampers with the log is found, and does not keep us from writing on.
-    """
+    """The entry in that place; see `unreadable`."""
     try:
         return replace(msgspec.json.decode(record, type=LogEntry), number=number)
     except (ValueError, TypeError):
-        return LogEntry(number, 0.0, {}, "")
+        return unreadable(number)

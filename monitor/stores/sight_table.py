@@ -37,7 +37,7 @@ class SightTable(Table):
             "expected": expected_version,
             "record": msgspec.json.encode(stored),
         }
-        return await self.write(NEXT if expected_version else FIRST, values) > 0
+        return await self.write_synced(NEXT if expected_version else FIRST, values) > 0
 
 
 def read_sight(record: bytes) -> SightBaseline:

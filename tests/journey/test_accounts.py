@@ -74,7 +74,6 @@ async def test_broken_accounts_do_not_hold_up_hundreds_of_others(
             for region in REGIONS
         }
         simulator.set_knob("untrusting", (refusing,))
-        simulator.set_knob("hang", ("role/kms-monitor:kms:*",))
         monkeypatch.setattr("monitor.app.QUIET", 3.0)
         hang_only(simulator, hanging)
         accounts = [guarded(account, REGIONS) for account in MANY]

@@ -407,7 +407,7 @@ async def test_the_daemon_tells_of_keys_that_it_could_not_bring_back(site: Site)
         await until(lambda: len(knowledge.keys) == 3)
         async with site.desk() as desk:
             desk.reimport.metrics = desk.reimport.escrows.metrics = metrics.material
-            watch = EscrowWatch(desk.reimport, knowledge, site.settings.places, seconds=9)
+            watch = EscrowWatch(desk.reimport, knowledge, seconds=9)
             count, told = await look()
             assert count == 2
             assert {line["key"] for line in told} == {lost, misfit}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stamina
 from msgspec.structs import replace
 
 from monitor.channel import HttpChannel
@@ -136,7 +137,8 @@ async def test_below_min_severity_nothing_goes_out(make: Make, people: Services)
 async def test_what_passes_is_tried_again_within_the_action(make: Make, people: Services) -> None:
     people.trouble = [(503, "busy", {}), (429, "slow down", {"Retry-After": "1"})]
     channel = make()
-    action = await channel.respond(REPAIRED)
+    with stamina.set_testing(True, attempts=4):  # which waits for nothing
+        action = await channel.respond(REPAIRED)
     assert action.outcome is Outcome.DONE
     assert len(people.requests) == 3
     assert counted(channel, "retries") == 2

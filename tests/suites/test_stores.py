@@ -12,18 +12,21 @@ from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import astuple, replace
 
-from monitor.action_log import LogEntry, following
+from monitor.action_log import LogEntry, faults, following, unreadable
 from monitor.approval import Approval, Use
 from monitor.baseline import Baseline, Origin, Register
+from monitor.chain import Chain, signed
 from monitor.decision import Action, Outcome, Stage
 from monitor.finding import Aspect, Severity
 from monitor.incident import Incident, Noted
 from monitor.key import KeyRef, KeyState
 from monitor.ledger import Claim, SightBaseline, Store, StoreError
 from monitor.register import POLICY, STATE
+from monitor.stores import log_items
 from monitor.stores.approval_table import APPROVAL_TABLE
 from monitor.stores.baseline_table import BASELINE_TABLE
 from monitor.stores.dynamodb import DynamoDbStore
@@ -75,7 +78,8 @@ async def store(
             case "sqlite":
                 opened = await SqliteStore.open(tmp_path / "state.db", clock)
             case _:
-                table = await stack.enter_async_context(table_for_one())
+                endpoint_url = request.getfixturevalue("endpoint_url")
+                table = await stack.enter_async_context(table_for_one(endpoint_url))
                 opened = await table.open(clock)
         yield opened
         await opened.close()
@@ -494,6 +498,40 @@ async def test_a_number_of_the_log_is_taken_once(store: Store) -> None:
     assert len(await store.logged()) == 1
 
 
+UNREADABLE = (
+    b"",
+    b"\xff",
+    b'{"number": 2}',
+    msgspec.json.encode(LogEntry(10**9, START, {}, "0" * 64, "1" * 64)),
+)
+"""Nothing, no JSON, a part of an entry, and an entry that says it stands elsewhere."""
+
+
+async def overwrite(store: Store, number: int, record: bytes) -> None:
+    """Tamper with one entry of the log, as whoever can write there may."""
+    match store:
+        case SqliteStore():
+            statement = "UPDATE action_log SET record = :record WHERE number = :number"
+            assert await store.write(statement, {"record": record, "number": number})
+        case DynamoDbStore():
+            item: dict[str, Any] = {"pk": log_items.PK, "sk": log_items.numbered(number)}
+            assert await store.put(item | {"record": record}) is None
+        case MemoryStore():
+            store.log[number - 1] = unreadable(number)
+
+
+async def test_who_tampers_with_the_log_is_found_and_stops_nobody(store: Store) -> None:
+    for number, record in enumerate(UNREADABLE, 1):
+        # Each time by a daemon that knows nothing of the log yet.
+        chain = Chain(store)
+        assert (await chain.add(START, signed({"deed": "x"}, "us"))).number == 2 * number - 1
+        assert (await chain.add(START, signed({"deed": "y"}, "us"))).number == 2 * number
+        await overwrite(store, 2 * number, record)
+        found = await store.logged()
+        assert [one.number for one in found] == list(range(1, 2 * number + 1))
+        assert f"entry {2 * number} was changed" in faults(found)
+
+
 # -- windows
 
 
@@ -681,6 +719,26 @@ async def test_a_new_file_opened_by_many_at_once(tmp_path: Path, clock: Clock) -
         await store.finish(str(number), owner="one", action=ACTION)
     for store in stores:
         await store.close()
+
+
+async def test_what_no_message_brings_again_outlives_a_power_cut(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """Nobody can cut the power here: that SQLite is told to sync has to do."""
+    store = await SqliteStore.open(tmp_path / "state.db", clock)
+    said: list[str] = []
+    await store.database.set_trace_callback(said.append)
+    for write in (
+        store.put_baseline(baseline(), expected_version=0),
+        store.put_baseline(baseline(), expected_version=1),
+        store.put_sight_baseline(SIGHT, expected_version=0),
+        store.put_sight_baseline(SIGHT, expected_version=1),
+        store.append(following(None, START, {})),
+    ):
+        said.clear()
+        await write
+        assert said[0] == "PRAGMA synchronous = FULL"
+    await store.close()
 
 
 async def test_it_outlives_the_process(tmp_path: Path, clock: Clock) -> None:

@@ -275,14 +275,15 @@ class Watch:
             trails=frozenset({TRAIL, "arn:aws:cloudtrail:eu-west-1:111122223333:trail/*"}),
             queues=frozenset({QUEUE.replace("111122223333", "999988887777")}),
         )
+        self.knowledge = Knowledge(watched)
+        self.knowledge.places = frozenset({("111122223333", "eu-west-1")})
         self.watch = SightWatch(
             SightOptions(grace_seconds=grace),
             cast("Sights", trail),
             self.store,
             self.clock,
             given.metrics,
-            knowledge=Knowledge(watched),
-            accounts=["111122223333"],
+            knowledge=self.knowledge,
             ready=ready,
             tell=self.tell,
         )
@@ -309,6 +310,21 @@ async def test_the_first_sight_is_right() -> None:
     assert (baseline.arn, baseline.origin) == (TRAIL, Origin.SEEN)
     assert parsed(baseline.settings) == RIGHT
     assert (watch.found("right"), watch.found("worse")) == (1, 0)
+
+
+async def test_accounts_that_join_are_looked_at_and_those_that_left_no_more() -> None:
+    trail = Trail(RIGHT)
+    watch = Watch(trail)
+    watch.knowledge.places = frozenset()
+    await watch.look()
+    assert await watch.store.sight_baselines() == []
+    watch.knowledge.places = frozenset({("111122223333", "us-east-1")})
+    await watch.look()
+    assert watch.found("right") == 1
+    trail.settings = STOPPED
+    watch.knowledge.places = frozenset()
+    await watch.look()
+    assert (watch.found("right"), watch.found("worse")) == (0, 0)
 
 
 async def test_what_is_worse_is_told_after_the_grace_and_each_hour_anew() -> None:

@@ -25,7 +25,8 @@ from monitor.baseline import Origin, Register
 from monitor.event import Event
 from monitor.key import Grant, KeyRef, KeyState
 from monitor.knowledge import Knowledge
-from monitor.loops.sweep import FOUND, HISTORY_SECONDS, PEEK_SECONDS, WORSE, Pace, Sweep, countdown
+from monitor.loops.drift import HISTORY_SECONDS
+from monitor.loops.sweep import FOUND, PEEK_SECONDS, WORSE, Pace, Sweep, countdown
 from monitor.metrics import Metrics
 from monitor.repair.live import MOST_GRANTS, LiveKeys
 from monitor.stores.memory import MemoryStore

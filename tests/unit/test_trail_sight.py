@@ -197,17 +197,15 @@ def test_it_says_what_the_simulator_does(selectors: dict[str, Any]) -> None:
         st.none() | st.booleans() | st.integers() | st.text(),
         lambda inner: (
             st.lists(inner)
-            | st.dictionaries(
-                st.sampled_from(
-                    [
-                        "eventSelectors",
-                        "advancedEventSelectors",
-                        "fieldSelectors",
-                        "field",
-                        "equals",
-                    ]
-                ),
-                inner,
+            | st.fixed_dictionaries(
+                {},
+                optional={
+                    "eventSelectors": inner,
+                    "advancedEventSelectors": inner,
+                    "fieldSelectors": inner,
+                    "field": inner,
+                    "equals": inner,
+                },
             )
         ),
     )
