@@ -5,6 +5,7 @@ action; then the delivery comes again, or the settings name a fallback (`monitor
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -68,8 +69,8 @@ class Later(WorthRetrying):
         self.seconds = seconds
 
 
-class Channel:
-    """Tells each decision, alone or with others. Subclasses have `name`, `Options`, `tell` and `tell_many`."""
+class Channel(ABC):
+    """Tells each decision, alone or with others."""
 
     name: ClassVar[str]
     Options: ClassVar[type[BaseModel]]
@@ -118,16 +119,17 @@ class Channel:
         self.metrics.digested.labels(self.name).inc(len(decisions))
         return f"in a digest of {len(decisions)}: {words}"
 
+    @abstractmethod
     async def tell(self, decision: Decision) -> str:
         """Send one message; what confirms it, in words. Raises like `respond`."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def tell_many(self, decisions: list[Decision]) -> str:
         """Send one message about all of them, likewise."""
-        raise NotImplementedError
 
     async def serve(self) -> None:
         """No connection is kept."""
+        return
 
     def problem(self) -> str | None:
         """What was refused for good last, until a message gets through."""
