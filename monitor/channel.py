@@ -183,7 +183,8 @@ class HttpChannel(Channel):
         status = answer.status
         if 200 <= status < 300:
             return self.second_look(answer, where)
-        words = hide(headline.clean(self.words_of(answer), 200), secrets)
+        # Hidden before it is cut: the half of a secret is a secret, too.
+        words = headline.clean(hide(self.words_of(answer), secrets), 200)
         text = f"{where}: HTTP {status}" + (words and f": {words}")
         if status in PASSING or status >= 500:
             return Later(text, answer.retry_after)
