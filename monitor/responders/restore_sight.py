@@ -128,7 +128,7 @@ class RestoreSight:
                 raise
             # Half a repair is better than none, and people have to know which half.
             text = f"{error}, after {', '.join(sent)} succeeded"
-            raise type(error)(text, code=error.code) from error
+            raise type(error)(text, code=error.code, calls=sent) from error
 
     async def accept(self, decision: Decision, resource: Resource, known: SightBaseline) -> Action:
         """Move the baseline, once CloudTrail's history confirms the change.
