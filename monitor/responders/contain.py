@@ -2,7 +2,8 @@
 
 Off unless the settings name it, and a dry run until they say otherwise. A message is a hint: nobody
 is locked out unless CloudTrail's own event history has the call, by the very same caller, and
-whoever repairs saw that the key was worse than it should be. It writes one inline policy, which one command takes back: `kms-monitor contain release`.
+whoever repairs saw that the key was worse than it should be. It writes one inline policy, which one
+command takes back: `kms-monitor contain release`.
 """
 
 from typing import Any, ClassVar, Literal
@@ -26,7 +27,7 @@ from monitor.finding import Aspect, Finding, Severity
 from monitor.ledger import StoreError
 from monitor.plugins import Services
 from monitor.repair.live import LiveKeys
-from monitor.setting_types import Pattern
+from monitor.setting_types import Pattern, SeverityWord
 from monitor.signs import is_damage
 
 NO_SUCH = "NoSuchEntity"
@@ -41,7 +42,7 @@ class ContainOptions(BaseModel, extra="forbid"):
     dry_run: bool = Field(
         default=True, description="Only say whom it would contain, and how; false: do it."
     )
-    min_severity: Literal["info", "low", "medium", "high", "critical"] = Field(
+    min_severity: SeverityWord = Field(
         default="critical",
         description="Findings less severe are none of its business. A contested key is critical.",
     )
