@@ -85,8 +85,6 @@ class Channel(ABC):
         )
         self.metrics = services.metrics.channels
         self.metrics.born(self.name)
-        self.up = services.metrics.responder_up.labels(self.name)
-        self.up.set(1)
         self._problem: str | None = None
 
     async def respond(self, decision: Decision) -> Action:
@@ -99,10 +97,8 @@ class Channel(ABC):
             words = await self.told(decision)
         except NotWorthRetrying as error:
             self._problem = headline.clean(str(error), 300)
-            self.up.set(0)
             raise
         self._problem = None
-        self.up.set(1)
         return Action(self.name, Outcome.DONE, words, finished_at=now())
 
     async def told(self, decision: Decision) -> str:
