@@ -14,7 +14,7 @@ from monitor.event import Event
 from monitor.finding import Finding
 from monitor.repair.live import patiently, read_or_none, records_of, who
 from monitor.sight.touching import touched
-from monitor.sight_repair.accepting import document
+from monitor.sight_repair.accepting import document, pattern_of
 from monitor.sight_repair.plan import (
     DESTINATIONS,
     DOCUMENTS,
@@ -120,12 +120,8 @@ class Sights:
             found = await client.describe_rule(Name=resource.name, **where)
         async with self.aws.calling("events", "ListTargetsByRule"):
             answer = await client.list_targets_by_rule(Rule=resource.name, **where)
-        names = ("ScheduleExpression", "Description", "RoleArn")
-        pattern = {name: found[name] for name in names if found.get(name)}
-        if found.get("EventPattern"):
-            pattern["EventPattern"] = document(found["EventPattern"])
         return {
-            Part.RULE_PATTERN: pattern,
+            Part.RULE_PATTERN: pattern_of(found),
             Part.RULE_STATE: found["State"],
             Part.RULE_TARGETS: {one["Id"]: one for one in answer["Targets"]},
         }
