@@ -5,6 +5,7 @@ action; then the delivery comes again, or the settings name a fallback (`monitor
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -68,8 +69,8 @@ class Later(WorthRetrying):
         self.seconds = seconds
 
 
-class Channel:
-    """Tells each decision, alone or with others. Subclasses have `name`, `Options`, `tell` and `tell_many`."""
+class Channel(ABC):
+    """Tells each decision, alone or with others."""
 
     name: ClassVar[str]
     Options: ClassVar[type[BaseModel]]
@@ -84,8 +85,6 @@ class Channel:
         )
         self.metrics = services.metrics.channels
         self.metrics.born(self.name)
-        self.up = services.metrics.responder_up.labels(self.name)
-        self.up.set(1)
         self._problem: str | None = None
 
     async def respond(self, decision: Decision) -> Action:
@@ -98,10 +97,8 @@ class Channel:
             words = await self.told(decision)
         except NotWorthRetrying as error:
             self._problem = headline.clean(str(error), 300)
-            self.up.set(0)
             raise
         self._problem = None
-        self.up.set(1)
         return Action(self.name, Outcome.DONE, words, finished_at=now())
 
     async def told(self, decision: Decision) -> str:
@@ -118,16 +115,17 @@ class Channel:
         self.metrics.digested.labels(self.name).inc(len(decisions))
         return f"in a digest of {len(decisions)}: {words}"
 
+    @abstractmethod
     async def tell(self, decision: Decision) -> str:
         """Send one message; what confirms it, in words. Raises like `respond`."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def tell_many(self, decisions: list[Decision]) -> str:
         """Send one message about all of them, likewise."""
-        raise NotImplementedError
 
     async def serve(self) -> None:
         """No connection is kept."""
+        return
 
     def problem(self) -> str | None:
         """What was refused for good last, until a message gets through."""
@@ -181,7 +179,8 @@ class HttpChannel(Channel):
         status = answer.status
         if 200 <= status < 300:
             return self.second_look(answer, where)
-        words = hide(headline.clean(self.words_of(answer), 200), secrets)
+        # Hidden before it is cut: the half of a secret is a secret, too.
+        words = headline.clean(hide(self.words_of(answer), secrets), 200)
         text = f"{where}: HTTP {status}" + (words and f": {words}")
         if status in PASSING or status >= 500:
             return Later(text, answer.retry_after)

@@ -31,7 +31,7 @@ class PluginError(MonitorError):
     """A plugin of others that cannot be used. `problem` is one sentence, without a full stop."""
 
     def __init__(self, kind: str, name: str, origin: str, problem: str) -> None:
-        """`kind`: detector, responder or file. `origin`: its distribution, or its file."""
+        """`kind`: detector, responder, escrow or file. `origin`: its distribution, or its file."""
         super().__init__(f"{kind} {name} of {origin}: {problem}")
         self.kind = kind
         self.name = name

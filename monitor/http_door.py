@@ -124,7 +124,7 @@ class Door:
         where = host_of(address)
         async with self.turns:
             connector = aiohttp.TCPConnector(
-                ssl=await asyncio.to_thread(self.tls), resolver=GuardedResolver()
+                ssl=await asyncio.to_thread(trusting, self.ca_file), resolver=GuardedResolver()
             )
             try:
                 async with (
@@ -154,12 +154,16 @@ class Door:
                 kind = type(error).__name__
                 raise WorthRetrying(f"{where}: cannot be reached: {kind}") from None
 
-    def tls(self) -> ssl.SSLContext:
-        try:
-            return ssl.create_default_context(cafile=self.ca_file)
-        except OSError as error:
-            fault = f"ca_file {self.ca_file} cannot be read: {error.strerror}"
-            raise NotWorthRetrying(fault) from error
+
+def trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """TLS that verifies certificates by that file (PEM), or by the system's; opens it.
+
+    Raises `NotWorthRetrying` where it cannot be read.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise NotWorthRetrying(f"ca_file {ca_file} cannot be read: {error.strerror}") from error
 
 
 async def first_of(got: aiohttp.ClientResponse) -> bytes:

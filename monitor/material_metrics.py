@@ -5,7 +5,7 @@ from enum import StrEnum
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
-class Asked(StrEnum):
+class Answer(StrEnum):
     """What an escrow answered."""
 
     FOUND = "found"
@@ -26,7 +26,7 @@ class Imported(StrEnum):
 
 class MaterialMetrics:
     def __init__(self, registry: CollectorRegistry, prefix: str) -> None:
-        self.asked = Counter(
+        self.answers = Counter(
             prefix + "escrow_answers",
             "Answers of escrows that were asked for key material.",
             ["escrow", "answer"],
@@ -44,7 +44,6 @@ class MaterialMetrics:
             ["escrow", "outcome"],
             registry=registry,
         )
-
         self.without_escrow = Gauge(
             prefix + "keys_without_escrow",
             "Imported keys that no escrow could bring back, at the last look.",
@@ -55,8 +54,8 @@ class MaterialMetrics:
     def born(self, escrows: list[str], places: list[tuple[str, str]]) -> None:
         for escrow in escrows:
             self.failing.labels(escrow)
-            for answer in Asked:
-                self.asked.labels(escrow, answer.value)
+            for answer in Answer:
+                self.answers.labels(escrow, answer.value)
             for outcome in Imported:
                 self.imports.labels(escrow, outcome.value)
         if escrows:

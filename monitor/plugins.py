@@ -2,8 +2,9 @@
 
 A plugin is a class named by an entry point of the groups `kms_monitor.detectors`,
 `kms_monitor.responders` and `kms_monitor.escrows`, or a class in a file of `plugin_folders`; the
-built-in ones are found in the same way. Nothing is loaded unless the settings name it: an installed package alone never runs
-inside the daemon. One of others that is broken is reported and left out; the rest goes on.
+built-in ones are found in the same way. Nothing is loaded unless the settings name it: an installed
+package alone never runs inside the daemon. One of others that is broken is reported and left out;
+the rest goes on.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -224,9 +224,12 @@ class Response:
             detail = f"{action.detail}; unrecorded, for the store cannot be used"
             action = replace(action, detail=detail)
         self.note(action, decision, action.outcome)
-        # To refuse is all that a repair can do for a key that is gone; a channel that refuses is broken.
-        broken = action.outcome is Outcome.REFUSED and not responder.repairs
-        self.metrics.responder_up.labels(responder.name).set(action.outcome.settled and not broken)
+        if responder.repairs or action.outcome is not Outcome.ALREADY:
+            # To refuse is all that a repair can do for a key that is gone; a channel that refuses is
+            # broken. One that had nothing to tell does not show whether it could.
+            broken = action.outcome is Outcome.REFUSED and not responder.repairs
+            up = action.outcome.settled and not broken
+            self.metrics.responder_up.labels(responder.name).set(up)
         return action
 
     def note(self, action: Action, decision: Decision, outcome: Outcome) -> None:

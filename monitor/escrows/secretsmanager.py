@@ -12,6 +12,7 @@ from monitor.entry import Entry
 from monitor.errors import Denied, NotWorthRetrying
 from monitor.escrow import EncodingOption, Names, Secret, Wanted, decode, filled
 from monitor.plugins import Services
+from monitor.settings_accounts import ExternalId, Region, RoleArn
 
 NOT_FOUND = "ResourceNotFoundException"
 ENTRY = "escrow secretsmanager"
@@ -27,16 +28,11 @@ class SecretsManagerOptions(BaseModel, extra="forbid"):
         description="The secret's name or ARN, or several that are tried in turn. Placeholders: "
         "account, arn, key_id, material_id, region."
     )
-    region: str = Field(
-        pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="The Region in which the secrets are."
+    region: Region = Field(description="The Region in which the secrets are.")
+    role_arn: RoleArn | None = Field(
+        None, description="The role to assume for secrets of another account."
     )
-    role_arn: str | None = Field(
-        None,
-        max_length=640,
-        pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]+$",
-        description="The role to assume for secrets of another account.",
-    )
-    external_id: str | None = Field(None, min_length=2, max_length=1224)
+    external_id: ExternalId | None = None
     encoding: EncodingOption = "base64"
 
     @model_validator(mode="after")

@@ -5,7 +5,6 @@ is not followed: the token would be sent to wherever it points.
 """
 
 import asyncio
-import ssl
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
@@ -16,9 +15,10 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.escrow import LARGEST, EncodingOption, Names, Secret, Wanted, decode, filled
+from monitor.http_door import LOOPBACK, trusting
 from monitor.plugins import Services
+from monitor.secret_text import read_secret
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PASSING = {
     307: "it is a standby; `address` should lead to the active node",
     429: "it is a standby, or asks for patience",
@@ -102,7 +102,7 @@ class VaultEscrow:
         # Opened each time: material is asked for once in months.
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=options.timeout_seconds),
-            connector=aiohttp.TCPConnector(ssl=await asyncio.to_thread(self.tls)),
+            connector=aiohttp.TCPConnector(ssl=await asyncio.to_thread(trusting, options.ca_file)),
         ) as http:
             token = await self.token(http)
             for path in filled(options.path, wanted):
@@ -110,19 +110,12 @@ class VaultEscrow:
                     return found
         return None
 
-    def tls(self) -> ssl.SSLContext:
-        try:
-            return ssl.create_default_context(cafile=self.options.ca_file)
-        except (OSError, ssl.SSLError) as error:
-            fault = f"ca_file {self.options.ca_file} cannot be read: {error.strerror}"
-            raise NotWorthRetrying(fault) from error
-
     async def token(self, http: aiohttp.ClientSession) -> str:
         login, file = self.options.kubernetes, self.options.token_file
         if login is None:
             assert file is not None, "settings have one of both"
-            return await asyncio.to_thread(read_text, file)
-        jwt = await asyncio.to_thread(read_text, login.jwt_file)
+            return await asyncio.to_thread(read_secret, file, None)
+        jwt = await asyncio.to_thread(read_secret, login.jwt_file, None)
         status, answer = await self.ask(
             http, "POST", f"auth/{login.mount}/login", {}, {"role": login.role, "jwt": jwt}
         )
@@ -213,18 +206,3 @@ def member(answer: Any, *path: str) -> Any:
     for name in path:
         answer = answer.get(name) if isinstance(answer, dict) else None
     return answer
-
-
-def read_text(file: Path) -> str:
-    """A token. Raises `NotWorthRetrying`; `WorthRetrying` while there is no file: an agent writes it."""
-    try:
-        text = file.read_bytes()[:LARGEST].strip()
-    except FileNotFoundError as error:
-        raise WorthRetrying(f"{file} is not there") from error
-    except OSError as error:
-        raise NotWorthRetrying(f"{file} cannot be read: {error.strerror}") from error
-    token = text.decode("ascii", "replace")
-    # aiohttp would quote a header that it refuses.
-    if not token or not token.isascii() or not token.isprintable():
-        raise NotWorthRetrying(f"{file} does not hold a token")
-    return token

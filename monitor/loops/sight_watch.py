@@ -14,13 +14,14 @@ from msgspec.structs import replace
 
 from monitor.baseline import Origin
 from monitor.clock import Clock
+from monitor.contested import HOUR
 from monitor.errors import MonitorError
 from monitor.event import Event
 from monitor.knowledge import Knowledge
 from monitor.ledger import SightBaseline, Store, StoreError
 from monitor.metrics import Metrics
 from monitor.own_event import own_event
-from monitor.responders.restore_sight import HOUR, SightOptions
+from monitor.responders.restore_sight import SightOptions
 from monitor.sight_found import SightFound
 from monitor.sight_repair.live import Sights
 from monitor.sight_repair.plan import plan

@@ -8,7 +8,7 @@ import structlog
 from monitor import foreign
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.escrow import Escrow, Secret, Wanted
-from monitor.material_metrics import Asked, MaterialMetrics
+from monitor.material_metrics import Answer, MaterialMetrics
 
 
 async def ask(
@@ -58,19 +58,19 @@ class Escrows:
         for name, escrow in self.escrows.items():
             secret = await ask(name, escrow, wanted)
             if isinstance(secret, Secret):
-                self.note(name, Asked.FOUND)
+                self.note(name, Answer.FOUND)
                 with secret:
                     yield name, secret
             elif secret is None:
-                self.note(name, Asked.MISSING)
+                self.note(name, Answer.MISSING)
             else:
-                self.note(name, Asked.DENIED if isinstance(secret, Denied) else Asked.FAILED)
+                self.note(name, Answer.DENIED if isinstance(secret, Denied) else Answer.FAILED)
                 problems[name] = secret
                 self.log.error(
                     "escrow cannot answer", escrow=name, key=wanted.key.arn, problem=str(secret)
                 )
 
-    def note(self, name: str, answer: Asked) -> None:
-        self.metrics.asked.labels(name, answer.value).inc()
-        failing = answer in {Asked.DENIED, Asked.FAILED}
+    def note(self, name: str, answer: Answer) -> None:
+        self.metrics.answers.labels(name, answer.value).inc()
+        failing = answer in {Answer.DENIED, Answer.FAILED}
         self.metrics.failing.labels(name).set(1 if failing else 0)

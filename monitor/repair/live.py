@@ -176,22 +176,11 @@ class LiveKeys:
             pause = min(pause * 2, POLL_LONGEST)
 
     async def in_history(self, finding: Finding) -> bool:
-        """Whether CloudTrail's own event history has the event that the message claims.
-
-        The history follows the call by minutes (5 on average) and exists even where no trail does.
-        """
+        """Whether CloudTrail's own event history has the event that the message claims."""
         key = finding.key
         assert key is not None
-        client = await self.aws.cloudtrail(key.account, key.region)
-        async with self.aws.calling("cloudtrail", "LookupEvents"):
-            answer = await client.lookup_events(
-                LookupAttributes=[{"AttributeKey": "EventId", "AttributeValue": finding.event_id}],
-                StartTime=datetime.fromtimestamp(finding.event_time - 1, UTC),
-                EndTime=datetime.fromtimestamp(finding.event_time + 1, UTC),
-            )
-        return any(
-            confirms(event.get("CloudTrailEvent", ""), finding) for event in answer["Events"]
-        )
+        records = await records_of(self.aws, key.account, key.region, finding)
+        return any(confirms(record, finding) for record in records)
 
     async def history_of(
         self, key: KeyRef, names: Iterable[str], before: float, since: float = 0.0
@@ -242,6 +231,21 @@ def read_back(live: KeySnapshot, failures: Failures, aspects: Collection[Aspect]
     if (failure := unread(live, failures, aspects)) is not None:
         raise WorthRetrying(f"it cannot be read back: {failure}")
     return live
+
+
+async def records_of(aws: Aws, account: str, region: str, finding: Finding) -> list[str]:
+    """The records that CloudTrail's own event history has under the id that a message claims.
+
+    The history follows the call by minutes (5 on average) and exists even where no trail does.
+    """
+    client = await aws.cloudtrail(account, region)
+    async with aws.calling("cloudtrail", "LookupEvents"):
+        answer = await client.lookup_events(
+            LookupAttributes=[{"AttributeKey": "EventId", "AttributeValue": finding.event_id}],
+            StartTime=datetime.fromtimestamp(finding.event_time - 1, UTC),
+            EndTime=datetime.fromtimestamp(finding.event_time + 1, UTC),
+        )
+    return [event.get("CloudTrailEvent", "") for event in answer["Events"]]
 
 
 def read_or_none(record: str) -> Event | None:

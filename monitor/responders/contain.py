@@ -27,7 +27,7 @@ from monitor.finding import Aspect, Finding, Severity
 from monitor.ledger import StoreError
 from monitor.plugins import Services
 from monitor.repair.live import LiveKeys
-from monitor.setting_types import Pattern
+from monitor.setting_types import Pattern, SeverityWord
 from monitor.signs import is_damage
 
 NO_SUCH = "NoSuchEntity"
@@ -42,7 +42,7 @@ class ContainOptions(BaseModel, extra="forbid"):
     dry_run: bool = Field(
         default=True, description="Only say whom it would contain, and how; false: do it."
     )
-    min_severity: Literal["info", "low", "medium", "high", "critical"] = Field(
+    min_severity: SeverityWord = Field(
         default="critical",
         description="Findings less severe are none of its business. A contested key is critical.",
     )

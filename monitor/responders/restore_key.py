@@ -16,11 +16,12 @@ from monitor.decision import Action, Decision, Outcome, Reason, Verdict
 from monitor.errors import Denied, WorthRetrying
 from monitor.finding import Aspect, Finding
 from monitor.key import KeyRef, KeySnapshot, KeyState
+from monitor.ledger import key_lease
 from monitor.plugins import Services
 from monitor.register import POLICY, STATE, Changes, by_aspect
 from monitor.repair.helpers import who_can_help
 from monitor.repair.history import touched_by
-from monitor.repair.lease import KeyLeases
+from monitor.repair.lease import Leases
 from monitor.repair.live import LiveKeys, unread
 from monitor.repair.memory import Memory
 from monitor.repair.plan import Limits, plan
@@ -81,7 +82,7 @@ class RestoreKey:
         self.writer = KeyWriter(services.aws, services.reimport)
         self.memory = Memory(services.store, services.knowledge, services.clock, services.metrics)
         self.wishes = Wishes(self.keys, self.memory, services.clock, options.unknown)
-        self.leases = KeyLeases(services.store, self.memory.failed)
+        self.leases = Leases(services.store, self.memory.failed)
 
     async def serve(self) -> None:
         return
@@ -95,7 +96,7 @@ class RestoreKey:
             return Action(
                 self.name, Outcome.REFUSED, "the event does not say which key it is about"
             )
-        async with self.leases.working_on(key):
+        async with self.leases.working_on(key_lease(key), "the key"):
             if decision.verdict is Verdict.ACCEPT:
                 return await self.accept(decision, key)
             return await self.undo(decision, key)

@@ -7,20 +7,18 @@ history confirms.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import ClassVar
-from uuid import uuid4
-from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 from pydantic import BaseModel, Field
 
+from monitor.contested import HOUR
 from monitor.decision import Action, Decision, Outcome, Verdict
 from monitor.errors import NotWorthRetrying, WorthRetrying
 from monitor.finding import Aspect, Finding
-from monitor.ledger import Claim, SightBaseline, StoreError, sight_lease
+from monitor.ledger import SightBaseline, StoreError, sight_lease
 from monitor.plugins import Services
+from monitor.repair.lease import Leases
 from monitor.sight_repair.accepting import moved
 from monitor.sight_repair.live import Sights
 from monitor.sight_repair.plan import SightCall, plan
@@ -28,9 +26,6 @@ from monitor.sight_repair.resource import Part, Resource, Settings, parsed
 
 ROUNDS = 4
 """How often a plan is made anew when somebody changes the resource while it is being repaired."""
-LEASE_SECONDS = 180.0
-"""Longer than any repair may take (`monitor.response`), so that it never runs out under one."""
-HOUR = 3600.0
 
 
 class SightOptions(BaseModel, extra="forbid"):
@@ -92,7 +87,7 @@ class RestoreSight:
         self.sights = Sights(services.aws, services.clock)
         self.remembered: dict[str, SightBaseline] = {}
         """As last read from the store, for when that cannot be read."""
-        self.locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.leases = Leases(services.store, self.store_failed)
 
     async def serve(self) -> None:
         return
@@ -104,7 +99,7 @@ class RestoreSight:
         resource = Resource.parse(decision.finding.resource)
         if resource is None:
             return self.over(Outcome.REFUSED, "it is no trail, rule, queue or topic that is named")
-        async with self.working_on(resource):
+        async with self.leases.working_on(sight_lease(resource.arn), f"the {resource.kind}"):
             known = await self.known(resource)
             if known is None:
                 return self.over(
@@ -128,7 +123,7 @@ class RestoreSight:
                 raise
             # Half a repair is better than none, and people have to know which half.
             text = f"{error}, after {', '.join(sent)} succeeded"
-            raise type(error)(text, code=error.code) from error
+            raise type(error)(text, code=error.code, calls=sent) from error
 
     async def accept(self, decision: Decision, resource: Resource, known: SightBaseline) -> Action:
         """Move the baseline, once CloudTrail's history confirms the change.
@@ -294,31 +289,3 @@ class RestoreSight:
     def store_failed(self, call: str, error: StoreError) -> None:
         self.metrics.store_errors.labels(call).inc()
         self.log.error("store cannot be used", call=call, error=str(error))
-
-    @asynccontextmanager
-    async def working_on(self, resource: Resource) -> AsyncIterator[None]:
-        """One task at a time for one resource: here by a lock, across replicas by a lease."""
-        owner, lease = uuid4().hex, sight_lease(resource.arn)
-        # Kept alive by whoever works or waits, and forgotten with the last of them.
-        lock = self.locks.setdefault(resource.arn, asyncio.Lock())
-        async with lock:
-            leased = False
-            try:
-                grant = await self.store.claim(lease, owner=owner, seconds=LEASE_SECONDS)
-            except StoreError as error:
-                self.store_failed("claim", error)
-            else:
-                if grant.claim is not Claim.GRANTED:
-                    raise WorthRetrying("another replica is working on it")
-                leased = True
-            try:
-                yield
-            finally:
-                if leased:
-                    await self.give_back(lease, owner)
-
-    async def give_back(self, lease: str, owner: str) -> None:
-        try:
-            await self.store.release(lease, owner=owner)
-        except StoreError as error:
-            self.store_failed("release", error)

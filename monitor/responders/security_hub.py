@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from monitor.channel import Channel, ChannelOptions
 from monitor.decision import Decision
 from monitor.errors import NotWorthRetrying, WorthRetrying
-from monitor.plugins import Services
 from monitor.telling import asff, headline
 
 MOST: Final = 100
@@ -28,9 +27,6 @@ class SecurityHubOptions(ChannelOptions):
 class SecurityHub(Channel):
     name: ClassVar[str] = "security_hub"
     Options: ClassVar[type[BaseModel]] = SecurityHubOptions
-
-    def __init__(self, options: SecurityHubOptions, services: Services) -> None:
-        super().__init__(options, services)
 
     async def tell(self, decision: Decision) -> str:
         return await self.send([decision])

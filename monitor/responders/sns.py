@@ -67,8 +67,6 @@ class Sns:
         self.services = services
         self.lowest = Severity[options.min_severity.upper()]
         self._problem: str | None = None
-        self.up = services.metrics.responder_up.labels(self.name)
-        self.up.set(1)
 
     async def respond(self, decision: Decision) -> Action:
         """Publish. Raises what `Aws.calling` raises, and `WorthRetrying` for the topic's own key."""
@@ -81,14 +79,12 @@ class Sns:
             message_id = await self._publish(request)
         except NotWorthRetrying as error:
             self._problem = headline.clean(str(error), 300)
-            self.up.set(0)
             if error.code.startswith("KMS"):
                 # The key that encrypts the topic is itself out of use, perhaps by the very event
                 # that we report: it may be restored any moment.
                 raise WorthRetrying(str(error), code=error.code) from error
             raise
         self._problem = None
-        self.up.set(1)
         return Action(self.name, Outcome.DONE, f"MessageId {message_id}", finished_at=now())
 
     async def _publish(self, request: dict[str, Any]) -> str:

@@ -25,8 +25,7 @@ TYPES = {
     "cloudevents": "application/cloudevents+json",
     "ocsf": "application/json",
 }
-
-
+BATCH = "application/cloudevents-batch+json"
 LARGEST = 512 * 1024
 """Bytes of a digest, roughly: many servers refuse more than 1 MB. What is more goes out in parts."""
 
@@ -88,7 +87,7 @@ class Webhook(HttpChannel):
                 body = cloudevents.cloud_event(decision, environment)
             case "ocsf":
                 body = ocsf.detection_finding(decision, environment, self.services.clock.now())
-        return await self.send(cloudevents.occasion(decision), body, self.options.format)
+        return await self.send(cloudevents.occasion(decision), body)
 
     async def tell_many(self, decisions: list[Decision]) -> str:
         """Machines get all of them whole: there is no shorter form that they could read."""
@@ -103,12 +102,12 @@ class Webhook(HttpChannel):
                 found = [ocsf.detection_finding(one, environment, now) for one in decisions]
         name = notification.digest(*(cloudevents.occasion(one) for one in decisions))
         words = [
-            await self.send(f"digest.{name}.{number}", part, self.options.format)
+            await self.send(f"digest.{name}.{number}", part)
             for number, part in enumerate(parts(found), 1)
         ]
         return ", ".join(words)
 
-    async def send(self, name: str, document: object, form: str) -> str:
+    async def send(self, name: str, document: object) -> str:
         options = self.options
         address = options.address or self.secret_address()
         secrets = [read_secret(options.secret_file, options.secret_env)]
@@ -119,9 +118,10 @@ class Webhook(HttpChannel):
         except ValueError as error:
             raise NotWorthRetrying(f"webhook: the signing secret {error}") from None
         body = encoded(document)
-        many = isinstance(document, list)
-        kind = "application/cloudevents-batch+json" if many else TYPES[form]
-        headers = {"Content-Type": kind if form == "cloudevents" else TYPES[form]}
+        kind = TYPES[options.format]
+        if options.format == "cloudevents" and isinstance(document, list):
+            kind = BATCH
+        headers = {"Content-Type": kind}
         headers |= signing.signed(keys, name, int(self.services.clock.now()), body)
         answer = await self.post(address, body, headers, secrets)
         return f"HTTP {answer.status} for {name}"

@@ -101,15 +101,20 @@ def trail_settings(right: Settings, live: Settings, request: dict[str, Any]) -> 
 
 def rule(request: dict[str, Any], live: Settings) -> dict[Part, Any]:
     """PutRule replaces the whole rule but its targets."""
-    names = ("ScheduleExpression", "Description", "RoleArn")
     given = capitals(request)
+    return {
+        Part.RULE_PATTERN: alike(pattern_of(given), live.get(Part.RULE_PATTERN)),
+        Part.RULE_STATE: given.get("State") or "ENABLED",
+    }
+
+
+def pattern_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """`Part.RULE_PATTERN` of what PutRule takes, or DescribeRule answers."""
+    names = ("ScheduleExpression", "Description", "RoleArn")
     pattern = {name: given[name] for name in names if given.get(name)}
     if given.get("EventPattern"):
         pattern["EventPattern"] = document(given["EventPattern"])
-    return {
-        Part.RULE_PATTERN: alike(pattern, live.get(Part.RULE_PATTERN)),
-        Part.RULE_STATE: given.get("State") or "ENABLED",
-    }
+    return pattern
 
 
 def targets(right: Settings, live: Settings, event: Event) -> dict[Part, Any]:

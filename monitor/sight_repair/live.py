@@ -5,17 +5,16 @@ The names of calls and members are those of AWS's API references.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from monitor.aws import Aws
 from monitor.clock import Clock
-from monitor.errors import NotWorthRetrying, Unreadable, WorthRetrying
-from monitor.event import Event, read_record
+from monitor.errors import NotWorthRetrying, WorthRetrying
+from monitor.event import Event
 from monitor.finding import Finding
-from monitor.repair.live import patiently
+from monitor.repair.live import patiently, read_or_none, records_of, who
 from monitor.sight.touching import touched
-from monitor.sight_repair.accepting import document
+from monitor.sight_repair.accepting import document, pattern_of
 from monitor.sight_repair.plan import (
     DESTINATIONS,
     DOCUMENTS,
@@ -121,12 +120,8 @@ class Sights:
             found = await client.describe_rule(Name=resource.name, **where)
         async with self.aws.calling("events", "ListTargetsByRule"):
             answer = await client.list_targets_by_rule(Rule=resource.name, **where)
-        names = ("ScheduleExpression", "Description", "RoleArn")
-        pattern = {name: found[name] for name in names if found.get(name)}
-        if found.get("EventPattern"):
-            pattern["EventPattern"] = document(found["EventPattern"])
         return {
-            Part.RULE_PATTERN: pattern,
+            Part.RULE_PATTERN: pattern_of(found),
             Part.RULE_STATE: found["State"],
             Part.RULE_TARGETS: {one["Id"]: one for one in answer["Targets"]},
         }
@@ -199,30 +194,19 @@ class Sights:
 
         None where it has none, or where it says otherwise who did what, when, and to which resource.
         """
-        client = await self.aws.cloudtrail(resource.account, resource.region)
-        async with self.aws.calling("cloudtrail", "LookupEvents"):
-            answer = await client.lookup_events(
-                LookupAttributes=[{"AttributeKey": "EventId", "AttributeValue": finding.event_id}],
-                StartTime=datetime.fromtimestamp(finding.event_time - 1, UTC),
-                EndTime=datetime.fromtimestamp(finding.event_time + 1, UTC),
-            )
-        records = (event.get("CloudTrailEvent", "") for event in answer["Events"])
+        records = await records_of(self.aws, resource.account, resource.region, finding)
         return next((one for text in records if (one := confirming(text, finding))), None)
 
 
 def confirming(record: str, finding: Finding) -> Event | None:
     """The event of a record, if it says all that the finding rests on."""
-    try:
-        event = read_record(record)
-    except Unreadable:
-        return None
-    actor = finding.actor
-    same = (
+    event = read_or_none(record)
+    same = event is not None and (
         event.event_id == finding.event_id
         and event.event_name == finding.event_name
         and event.time == finding.event_time
         and not event.failed
-        and (event.actor.arn, event.actor.issuer_arn) == (actor.arn, actor.issuer_arn)
+        and who(event.actor) == who(finding.actor)
         and touched(event)[1] == finding.resource
     )
     return event if same else None

@@ -139,6 +139,16 @@ async def test_what_pagerduty_says_of_a_bad_event_is_told(people: Services, tmp_
     assert "Event object is invalid; 'x' *** is wrong; 7" in str(caught.value)
 
 
+async def test_a_secret_is_hidden_before_the_words_are_cut(
+    people: Services, tmp_path: Path
+) -> None:
+    people.trouble = [(400, {"message": "x" * 170 + " " + ROUTING_KEY + " is wrong"}, {})]
+    with pytest.raises(NotWorthRetrying) as caught:
+        await pager(people, tmp_path).respond(at_stage(Stage.OPENED))
+    assert ROUTING_KEY[:8] not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
 # -- Slack
 
 

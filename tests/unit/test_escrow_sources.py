@@ -297,7 +297,7 @@ async def test_a_token_that_is_good_no_more(vault: Vault, tmp_path: Path) -> Non
 @pytest.mark.parametrize("text", ["", "\n", "two\nlines", "é", "a\0b"])
 async def test_a_token_file_that_holds_none(vault: Vault, tmp_path: Path, text: str) -> None:
     (tmp_path / "token").write_text(text)
-    with pytest.raises(NotWorthRetrying, match="does not hold a token"):
+    with pytest.raises(NotWorthRetrying, match="does not hold a secret on one line"):
         await asking(vault, tmp_path).fetch(WANTED)
 
 

@@ -190,7 +190,7 @@ async def test_who_gives_up_ends_what_was_asked() -> None:
 def counted(metrics: MaterialMetrics) -> set[tuple[str, str]]:
     return {
         (one.labels["escrow"], one.labels["answer"])
-        for family in metrics.asked.collect()
+        for family in metrics.answers.collect()
         for one in family.samples
         if one.name.endswith("_total") and one.value == 1
     }

@@ -127,6 +127,15 @@ async def test_what_a_responder_throws_becomes_an_outcome_and_the_others_act(
     assert world.sample("responder_up", responder="repair") == outcome.settled
 
 
+async def test_a_channel_that_has_nothing_to_tell_does_not_show_that_it_could() -> None:
+    world = World(tell=[NotWorthRetrying("revoked"), Outcome.ALREADY, Outcome.DONE])
+    up = []
+    for number in range(3):
+        await world.carry_out(finding=finding(event_id=f"e{number}"))
+        up.append(world.sample("responder_up", responder="tell"))
+    assert up == [0, 0, 1]
+
+
 @pytest.mark.looptime
 @pytest.mark.parametrize("who", ["repair", "tell"])
 async def test_a_responder_that_hangs_is_ended_and_comes_again(who: str) -> None:

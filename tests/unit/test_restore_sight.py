@@ -141,9 +141,10 @@ async def test_what_does_not_take_effect_is_tried_again() -> None:
 async def test_each_part_stands_alone_and_people_hear_which_half_was_done() -> None:
     trail = Trail(TURNED)
     trail.refuses = {"StartLogging": Denied("cloudtrail:StartLogging: no", code="AccessDenied")}
-    with pytest.raises(Denied, match=r"StartLogging: no, after UpdateTrail succeeded"):
+    with pytest.raises(Denied, match=r"StartLogging: no, after UpdateTrail succeeded") as caught:
         await undo(await known(mender(trail)))
     assert trail.sent == ["UpdateTrail"]
+    assert caught.value.calls == ("UpdateTrail",), "the action log and the incident name them"
 
 
 async def test_what_was_never_seen_in_order_is_left_to_people() -> None:
