@@ -24,7 +24,7 @@ from monitor.log_keeper import LogKeeper
 from monitor.metrics import Metrics
 from monitor.plugins import Container, Responder
 from monitor.response_rules import LONGEST
-from monitor.signs import turned_out_well
+from monitor.signs import is_calm
 
 HOLD = 900.0
 """Seconds after a change in a maintenance window, until which CloudTrail's event history should confirm
@@ -338,12 +338,6 @@ def ends_for_all(decision: Decision) -> bool:
     if decision.verdict is Verdict.ACCEPT:
         return True
     return decision.finding.kind is Kind.RECOVERY and decision.listeners is not None
-
-
-def is_calm(decision: Decision) -> bool:
-    """Whether a change in a maintenance window was confirmed and left as it is."""
-    left = not any(one.calls for one in decision.done)
-    return decision.verdict is Verdict.ACCEPT and turned_out_well(decision) and left
 
 
 def lowered(decision: Decision) -> Decision:

@@ -43,3 +43,9 @@ def turned_out_well(decision: Decision) -> bool:
     """Whether every repairer saw the key as it should be."""
     found = outcomes(decision)
     return bool(found) and found <= WELL
+
+
+def is_calm(decision: Decision) -> bool:
+    """Whether a change in a maintenance window was confirmed and left as it is."""
+    left = not any(one.calls for one in decision.done)
+    return decision.verdict is Verdict.ACCEPT and turned_out_well(decision) and left

@@ -12,7 +12,7 @@ from monitor.entry import Entry
 from monitor.errors import Denied, NotWorthRetrying
 from monitor.escrow import EncodingOption, Names, Secret, Wanted, decode, filled
 from monitor.plugins import Services
-from monitor.settings_accounts import ExternalId, Region, RoleArn
+from monitor.setting_types import ExternalId, Region, RoleArn
 
 NOT_FOUND = "ResourceNotFoundException"
 ENTRY = "escrow secretsmanager"
