@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -27,6 +27,9 @@ from monitor.serverless.settings import ServerlessSettings, read_text
 from monitor.serverless.time_left import TimeLeft
 from monitor.serverless.triggers import Batch, Command, RuleInvocation, Work
 from monitor.serverless.working import Working
+
+if TYPE_CHECKING:
+    from monitor.serverless.passes import Passes
 
 REFRESH: Final = 30.0
 """Seconds after which a call first learns what others noted and accepted."""
@@ -58,6 +61,9 @@ class Guard:
         self.answering = Answering(settings, aws)
         self.nameless = {account.id: account.regions[0] for account in settings.accounts}
         """Accounts of which it is not known what our own calls are called there, and a Region."""
+        self.arns: set[str] = set()
+        """What the function was called by, and its own ARN."""
+        self.passes: Passes | None = None
         self.shown_at = self.learnt_at = float("-inf")
         self.log = structlog.get_logger("function")
 
@@ -119,6 +125,7 @@ class Guard:
             self.learnt_at = now
         ours = watched_of(self.store)
         if arn:
+            self.arns |= {arn, unqualified(arn)}
             ours = ours.joined(Watched(deployments=frozenset({unqualified(arn)})))
         self.parts.knowledge.watched = self.parts.knowledge.watched.joined(ours)
         await asyncio.gather(*map(self.learn_own_name, dict(self.nameless).items()))
@@ -162,8 +169,27 @@ class Guard:
                     return await self.answering.answer(work, await working.results())
                 case RuleInvocation():
                     raise Unreadable("unknown_trigger", "rules of AWS Config are not judged here")
+                case Command(name="sweep"):
+                    return await self.looking().once(time)
                 case Command():
-                    raise Unreadable("unknown_command", work.name[:40])
+                    raise Unreadable("unknown_command", f"there is no command {work.name[:40]!r}")
+
+    def looking(self) -> "Passes":
+        """What looks by itself, made when it is first asked for."""
+        if self.passes is None:
+            # Here and not above: a cold start for one event does not wait for it.
+            from monitor.serverless.passes import Passes  # noqa: PLC0415
+
+            self.passes = Passes(
+                self.settings,
+                self.parts,
+                aws=self.aws,
+                store=self.store,
+                clock=self.clock,
+                metrics=self.metrics,
+                arns=sorted(self.arns),
+            )
+        return self.passes
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
