@@ -104,7 +104,13 @@ class Function:
             done.exception()  # it was told, or came too late to be
         self._free.put_nowait(container)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """End the containers that nobody calls any more; handlers may have a `close` for that."""
+        loop = asyncio.get_running_loop()
+        while not self._free.empty():
+            handler, thread = self._free.get_nowait()
+            if (end := getattr(handler, "close", None)) is not None:
+                await loop.run_in_executor(thread, end)
         for thread in self._threads:
             thread.shutdown(wait=False, cancel_futures=True)
 
@@ -166,7 +172,7 @@ class Functions:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for function in self._all.values():
-            function.close()
+            await function.close()
 
     def _start(self, work: Any, name: str) -> None:
         task = asyncio.create_task(work, name=name)

@@ -8,6 +8,7 @@ async with Simulator() as sim:
 
 import asyncio
 import contextlib
+import os
 import random
 import socket
 import time
@@ -25,7 +26,7 @@ from monitor.simulator.cloudtrail import CloudTrail
 from monitor.simulator.deny import DenyRule
 from monitor.simulator.endpoint import Endpoint
 from monitor.simulator.events import EventBridge
-from monitor.simulator.functions import Functions
+from monitor.simulator.functions import Function, Functions, Handler
 from monitor.simulator.haste import moto_in_haste
 from monitor.simulator.hop import Hop, Road
 from monitor.simulator.identity import Identities
@@ -225,6 +226,21 @@ class Simulator:
             "accounts": list(self.accounts),
             "regions": list(self.regions),
         }
+
+    def deploy(self, *handlers: Handler) -> Function:
+        """Let the rule of the first account and Region call a function, beside the queue.
+
+        Each handler is one container. It asks this simulator, as a user of its own: the variables
+        of this process say so.
+        """
+        os.environ |= {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_REGION": self.regions[0],
+            "AWS_ACCESS_KEY_ID": world.NAME,
+            "AWS_SECRET_ACCESS_KEY": "any",
+        }
+        account, region = self.accounts[0], self.regions[0]
+        return world.deploy(self.functions, self.bridge, *handlers, account=account, region=region)
 
     def set_knob(self, name: str, value: Any) -> None:
         """Turn one of `Knobs` while the simulator runs; raises AttributeError for another name."""

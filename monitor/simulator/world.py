@@ -14,6 +14,7 @@ import msgspec
 from monitor.simulator.borrowed import Borrowed
 from monitor.simulator.cloudtrail import CloudTrail
 from monitor.simulator.events import EventBridge
+from monitor.simulator.functions import Function, Functions, Handler
 from monitor.simulator.words import Caller
 
 NAME = "kms-monitor"
@@ -102,6 +103,19 @@ async def build(
         for place in regions:
             _rule(bridge, owner, place, queue_arn)
     return World(queue_arn, dlq_arn, topic_arn, topic_queue_arn)
+
+
+def deploy(
+    functions: Functions, bridge: EventBridge, *handlers: Handler, account: str, region: str
+) -> Function:
+    """Put a function behind the rule of one place, beside the queue, and let the rule call it."""
+    function = functions.add(NAME, *handlers, account=account, region=region)
+    rule = f"arn:aws:events:{region}:{account}:rule/{NAME}"
+    function.permitted.add(("events.amazonaws.com", rule))
+    root = Caller(account=account, arn=f"arn:aws:iam::{account}:root")
+    targets = {"Rule": NAME, "Targets": [{"Id": "function", "Arn": function.arn}]}
+    bridge.call("PutTargets", targets, caller=root, account=account, region=region)
+    return function
 
 
 def _trail(cloudtrail: CloudTrail, account: str, region: str) -> None:
