@@ -53,8 +53,7 @@ def test_an_item_that_says_little_is_completed_by_its_rule() -> None:
     assert (asked.trigger, asked.rule, asked.item.key) == (Trigger.CHANGE, "kms-keys-safe", KEY)
     assert (asked.item.captured_at, asked.at) == (1795166400.0, 1795166402.0)
     assert asked.parameters == {"materialExpiringDays": "30"}
-    assert not (asked.test or asked.left_scope)
-    assert not asked.item.deleted
+    assert (asked.test, asked.left_scope, asked.item.deleted) == (False, False, False)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,8 @@ def test_every_bad_state_counts_unless_the_rule_says_otherwise(
     state: KeyState, parameter: str, words: str
 ) -> None:
     assert verdict(key(state)) == (Compliance.NON_COMPLIANT, words)
-    assert verdict(key(state), **{parameter: False})[0] is Compliance.COMPLIANT
+    switched: dict[str, Any] = {parameter: False}
+    assert verdict(key(state), **switched)[0] is Compliance.COMPLIANT
 
 
 @pytest.mark.parametrize("state", [KeyState.ENABLED, KeyState.CREATING, KeyState.UPDATING])
