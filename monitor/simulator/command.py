@@ -79,6 +79,14 @@ def simulate(  # noqa: PLR0917 - typer names every option by its parameter
         typer.Option(metavar="SCALE", help="Enforce KMS's request quotas, times this factor."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the dice, to repeat a run.")] = None,
+    function: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:HANDLER",
+            help="A Python handler that the rule calls as a Lambda function, such as "
+            "monitor.serverless:handle. It has the variables of this command.",
+        ),
+    ] = None,
 ) -> None:
     """Run a local AWS around KMS: keys, CloudTrail, EventBridge, SQS and SNS on one port.
 
@@ -91,6 +99,7 @@ def simulate(  # noqa: PLR0917 - typer names every option by its parameter
         # Here and not above: it loads moto, for which `kms-monitor --help` should not wait, and
         # which a plain installation does not have.
         from monitor.simulator.deny import DenyRule  # noqa: PLC0415
+        from monitor.simulator.handlers import find  # noqa: PLC0415
         from monitor.simulator.server import (  # noqa: PLC0415
             ACCOUNTS,
             REGIONS,
@@ -112,6 +121,7 @@ def simulate(  # noqa: PLR0917 - typer names every option by its parameter
         )
         for number in account or ():
             _check_account(number)
+        handler = find(function) if function else None
     except ValueError as error:
         _fail(str(error))
     simulator = Simulator(
@@ -123,6 +133,8 @@ def simulate(  # noqa: PLR0917 - typer names every option by its parameter
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, end.set)
         async with simulator:
+            if handler is not None:
+                simulator.deploy(handler)
             there_is = simulator.description()
             if as_json:
                 typer.echo(json.dumps(there_is))

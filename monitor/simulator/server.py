@@ -8,6 +8,8 @@ async with Simulator() as sim:
 
 import asyncio
 import contextlib
+import json
+import os
 import random
 import socket
 import time
@@ -26,6 +28,7 @@ from monitor.simulator.config import Config
 from monitor.simulator.deny import DenyRule
 from monitor.simulator.endpoint import Endpoint
 from monitor.simulator.events import EventBridge
+from monitor.simulator.functions import Function, Functions, Handler
 from monitor.simulator.haste import moto_in_haste
 from monitor.simulator.hop import Hop, Road
 from monitor.simulator.identity import Identities
@@ -73,6 +76,8 @@ class Knobs(msgspec.Struct, kw_only=True):
     """Accounts whose roles nobody may assume."""
     hang: tuple[str, ...] = ()
     """Rules `WHO:SERVICE:*`: such calls are never answered."""
+    retry_waits: tuple[float, ...] = (60.0, 120.0)
+    """Seconds before a function that failed is called again with the same event."""
 
 
 class Simulator:
@@ -125,6 +130,7 @@ class Simulator:
             )
             stack.push_async_callback(self._moves.close)
             stack.push_async_callback(self.config.recording.close)
+            stack.push_async_callback(self.functions.close)
             stack.push_async_callback(self._end_tasks)
             self._tasks = [
                 asyncio.create_task(self._hop.run(), name="simulator carries events to targets"),
@@ -164,6 +170,8 @@ class Simulator:
         self.config.emit = self._hop.set_out
         self.config.send = self._lent.publish
         self._moves = Moves(self._lent, now=self._now)
+        self.functions = Functions(self._lent)
+        self.config.invoke, self.config.knows = self._ask, self._may_ask
         self._endpoint = Endpoint(
             kms=self.kms,
             own={
@@ -231,6 +239,21 @@ class Simulator:
             "regions": list(self.regions),
         }
 
+    def deploy(self, *handlers: Handler) -> Function:
+        """Let the rule of the first account and Region call a function, beside the queue.
+
+        Each handler is one container. It asks this simulator, as a user of its own: the variables
+        of this process say so.
+        """
+        os.environ |= {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_REGION": self.regions[0],
+            "AWS_ACCESS_KEY_ID": world.NAME,
+            "AWS_SECRET_ACCESS_KEY": "any",
+        }
+        account, region = self.accounts[0], self.regions[0]
+        return world.deploy(self.functions, self.bridge, *handlers, account=account, region=region)
+
     def set_knob(self, name: str, value: Any) -> None:
         """Turn one of `Knobs` while the simulator runs; raises AttributeError for another name."""
         getattr(self.knobs, name)
@@ -257,6 +280,15 @@ class Simulator:
             await self._hop.settle()
             await self.config.recording.settle()
 
+    def _may_ask(self, arn: str) -> bool:
+        function = self.functions.find(arn)
+        return function is not None and world.CONFIG in function.permitted
+
+    async def _ask(self, arn: str, event: dict[str, Any]) -> str:
+        by, source = world.CONFIG
+        asked = self.functions.take(arn, json.dumps(event), by=by, source=source)
+        return "" if asked else "the function does not let AWS Config call it"
+
     def _dice(self, part: str) -> random.Random:
         # Each part has dice of its own, so that what one draws does not change another's luck.
         return random.Random(None if self._seed is None else f"{self._seed} {part}")  # noqa: S311
@@ -275,6 +307,7 @@ class Simulator:
         self.identities.external_id = knobs.external_id
         self._moves.there = knobs.move_tasks
         self.config.recording.delay = knobs.config_delay_seconds
+        self.functions.retry_waits = knobs.retry_waits
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:
@@ -286,8 +319,10 @@ class Simulator:
             self.tick()
             await asyncio.sleep(_TICK_SECONDS)
 
-    async def _send(self, arn: str, body: str, parameters: dict[str, Any]) -> bool:
+    async def _send(self, arn: str, body: str, parameters: dict[str, Any], rule: str) -> bool:
         match arn.split(":")[2]:
+            case "lambda":
+                return self.functions.take(arn, body, by="events.amazonaws.com", source=rule)
             case "sqs":
                 return await self._lent.put_message(
                     arn, body, group_id=parameters.get("MessageGroupId")

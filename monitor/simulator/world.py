@@ -14,10 +14,13 @@ import msgspec
 from monitor.simulator.borrowed import Borrowed
 from monitor.simulator.cloudtrail import CloudTrail
 from monitor.simulator.events import EventBridge
+from monitor.simulator.functions import Function, Functions, Handler
 from monitor.simulator.words import Caller
 
 NAME = "kms-monitor"
 """The name of the trail, the rule, the queue and the topic."""
+CONFIG = ("config.amazonaws.com", "config-rules")
+"""What a function permits that judges for AWS Config: the principal, and for what."""
 RULE_PATTERN: Mapping[str, Any] = {
     "source": ["aws.kms"],
     "detail-type": ["AWS API Call via CloudTrail", "AWS Service Event via CloudTrail"],
@@ -102,6 +105,19 @@ async def build(
         for place in regions:
             _rule(bridge, owner, place, queue_arn)
     return World(queue_arn, dlq_arn, topic_arn, topic_queue_arn)
+
+
+def deploy(
+    functions: Functions, bridge: EventBridge, *handlers: Handler, account: str, region: str
+) -> Function:
+    """Put a function behind the rule of one place, beside the queue, and let the rule call it."""
+    function = functions.add(NAME, *handlers, account=account, region=region)
+    rule = f"arn:aws:events:{region}:{account}:rule/{NAME}"
+    function.permitted |= {("events.amazonaws.com", rule), CONFIG}
+    root = Caller(account=account, arn=f"arn:aws:iam::{account}:root")
+    targets = {"Rule": NAME, "Targets": [{"Id": "function", "Arn": function.arn}]}
+    bridge.call("PutTargets", targets, caller=root, account=account, region=region)
+    return function
 
 
 def _trail(cloudtrail: CloudTrail, account: str, region: str) -> None:

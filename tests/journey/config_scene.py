@@ -54,6 +54,7 @@ class ConfigScene:
         self.kms: Any = None
         self.config: Any = None
         simulator.config.invoke = self.function
+        simulator.config.knows = lambda _: True
 
     async def function(self, _arn: str, event: dict[str, Any]) -> str:
         self.events.append(event)

@@ -41,7 +41,7 @@ class Config:
         self.invoke: Invoke | None = None
         """Where there are no functions no rule can be put."""
         self.knows: Callable[[str], bool] = lambda _: True
-        """Whether there is a function with this ARN."""
+        """Whether there is a function with this ARN, and lets us call it."""
         self._now = now
         self._rng = rng
         self._rules: dict[tuple[Place, str], Rule] = {}
