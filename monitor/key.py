@@ -106,6 +106,8 @@ class KeySnapshot(msgspec.Struct, frozen=True):
     """The primary of a multi-Region key, which may be the key itself."""
     replicas: tuple[KeyRef, ...] = ()
     custom_key_store: str = ""
+    spec: str = "SYMMETRIC_DEFAULT"
+    """Only such keys can be rotated by KMS itself (aws-facts 3.2)."""
     policy: str | None = None
     """As canonical JSON: members sorted, no blanks."""
     rotation_days: int | None = None

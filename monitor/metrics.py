@@ -7,6 +7,7 @@ material_metrics  escrows and imported material: `Metrics.material`
 settings_metrics  settings that change, rules for response: `Metrics.settings`
 account_metrics   guarded accounts, and clients: `Metrics.accounts`
 channel_metrics   responders that tell by HTTP: `Metrics.channels`
+config_metrics    AWS Config, its rule and its notifications: `Metrics.config`
 replica_metrics   the table, its leases, the leader: `Metrics.replicas`
 store_metrics     calls to the store that failed: `Metrics.store`
 
@@ -26,6 +27,7 @@ from prometheus_client.process_collector import ProcessCollector
 from monitor.account_metrics import AccountMetrics
 from monitor.approval import State
 from monitor.channel_metrics import ChannelMetrics
+from monitor.config_metrics import ConfigMetrics
 from monitor.decision import Budget, Outcome, Reason
 from monitor.delivery import Disposition
 from monitor.errors import Flaw
@@ -250,6 +252,7 @@ class Metrics(FoundMetrics):
         self.settings = SettingsMetrics(self.registry, p)
         self.accounts = AccountMetrics(self.registry, p)
         self.channels = ChannelMetrics(self.registry, p)
+        self.config = ConfigMetrics(self.registry, p)
         self.replicas = ReplicaMetrics(self.registry, p)
         self.store = StoreMetrics(self.registry, p)
         self.approvals = Gauge(

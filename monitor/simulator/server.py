@@ -8,6 +8,7 @@ async with Simulator() as sim:
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import socket
@@ -23,6 +24,7 @@ from monitor.simulator import world
 from monitor.simulator.attributes import policies_that_stay
 from monitor.simulator.borrowed import Borrowed
 from monitor.simulator.cloudtrail import CloudTrail
+from monitor.simulator.config import Config
 from monitor.simulator.deny import DenyRule
 from monitor.simulator.endpoint import Endpoint
 from monitor.simulator.events import EventBridge
@@ -64,6 +66,8 @@ class Knobs(msgspec.Struct, kw_only=True):
     """Factor on KMS's request quotas; None for no throttling."""
     history_delay_seconds: float = 0.0
     """How long until LookupEvents shows an event."""
+    config_delay_seconds: float = 0.0
+    """How long AWS Config takes to look at a key that changed; it promises nothing."""
     move_tasks: bool = True
     """Whether SQS moves dead messages itself (StartMessageMoveTask); not every AWS does."""
     external_id: str = ""
@@ -104,6 +108,7 @@ class Simulator:
         self.cloudtrail = CloudTrail(now=now)
         self.bridge = EventBridge(now=now)
         self.organizations = Organizations(self.accounts)
+        self.config = Config(self.kms, now=now, rng=self._dice("config"))
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -124,11 +129,13 @@ class Simulator:
                 regions=self.regions,
             )
             stack.push_async_callback(self._moves.close)
+            stack.push_async_callback(self.config.recording.close)
             stack.push_async_callback(self.functions.close)
             stack.push_async_callback(self._end_tasks)
             self._tasks = [
                 asyncio.create_task(self._hop.run(), name="simulator carries events to targets"),
                 asyncio.create_task(self._tick_for_ever(), name="simulator lets KMS's time pass"),
+                asyncio.create_task(self.config.recording.run(), name="simulator records keys"),
             ]
             application = web.Application(client_max_size=_MAX_BODY_BYTES)
             application.router.add_route("*", "/{path:.*}", self._serve)
@@ -159,8 +166,12 @@ class Simulator:
         self._recorder = Recorder(
             self.cloudtrail, self._hop, self.identities, rng=self._dice("recorder")
         )
+        self._recorder.changed = self.config.recording.changed
+        self.config.emit = self._hop.set_out
+        self.config.send = self._lent.publish
         self._moves = Moves(self._lent, now=self._now)
         self.functions = Functions(self._lent)
+        self.config.invoke, self.config.knows = self._ask, self._may_ask
         self._endpoint = Endpoint(
             kms=self.kms,
             own={
@@ -168,6 +179,7 @@ class Simulator:
                 "events": self.bridge,
                 "sts": Sts(self.identities),
                 "organizations": self.organizations,
+                "config": self.config,
             },
             lent=self._lent,
             moves=self._moves,
@@ -255,12 +267,27 @@ class Simulator:
 
     async def settle(self) -> None:
         """Wait until every event that is on its way has been delivered."""
-        idle = asyncio.create_task(self._hop.settle(), name="simulator settles")
+        idle = asyncio.create_task(self._idle(), name="simulator settles")
         await asyncio.wait({idle, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in self._tasks:
             if task.done():
                 task.result()  # it never ends but by its own fault: say so, do not wait for ever
         await idle
+
+    async def _idle(self) -> None:
+        # What Config recorded goes the way of all events, and what they led to is recorded again.
+        while not (self._hop.idle and self.config.recording.idle):
+            await self._hop.settle()
+            await self.config.recording.settle()
+
+    def _may_ask(self, arn: str) -> bool:
+        function = self.functions.find(arn)
+        return function is not None and world.CONFIG in function.permitted
+
+    async def _ask(self, arn: str, event: dict[str, Any]) -> str:
+        by, source = world.CONFIG
+        asked = self.functions.take(arn, json.dumps(event), by=by, source=source)
+        return "" if asked else "the function does not let AWS Config call it"
 
     def _dice(self, part: str) -> random.Random:
         # Each part has dice of its own, so that what one draws does not change another's luck.
@@ -279,6 +306,7 @@ class Simulator:
         self.cloudtrail.history.delay_seconds = knobs.history_delay_seconds
         self.identities.external_id = knobs.external_id
         self._moves.there = knobs.move_tasks
+        self.config.recording.delay = knobs.config_delay_seconds
         self.functions.retry_waits = knobs.retry_waits
 
     async def _end_tasks(self) -> None:

@@ -19,6 +19,8 @@ from monitor.simulator.words import Caller
 
 NAME = "kms-monitor"
 """The name of the trail, the rule, the queue and the topic."""
+CONFIG = ("config.amazonaws.com", "config-rules")
+"""What a function permits that judges for AWS Config: the principal, and for what."""
 RULE_PATTERN: Mapping[str, Any] = {
     "source": ["aws.kms"],
     "detail-type": ["AWS API Call via CloudTrail", "AWS Service Event via CloudTrail"],
@@ -111,7 +113,7 @@ def deploy(
     """Put a function behind the rule of one place, beside the queue, and let the rule call it."""
     function = functions.add(NAME, *handlers, account=account, region=region)
     rule = f"arn:aws:events:{region}:{account}:rule/{NAME}"
-    function.permitted.add(("events.amazonaws.com", rule))
+    function.permitted |= {("events.amazonaws.com", rule), CONFIG}
     root = Caller(account=account, arn=f"arn:aws:iam::{account}:root")
     targets = {"Rule": NAME, "Targets": [{"Id": "function", "Arn": function.arn}]}
     bridge.call("PutTargets", targets, caller=root, account=account, region=region)
