@@ -117,7 +117,7 @@ def assemble(
         metrics,
         at_once=settings.log_files.at_once,
         limits=Limits(unpacked_bytes=settings.log_files.largest_unpacked_mb * 1024**2),
-        home_region=settings.queues[0].region,
+        home_region=settings.home_region,
         verify_digests=settings.verify_digests,
     )
     remembrance = Remembrance(knowledge.windows, store, metrics)
@@ -269,7 +269,7 @@ def make_aws(settings: Settings, metrics: Metrics) -> Aws:
         metrics,
         entries=accounts + queues + table,
         pool=sum(queue.in_flight + queue.pollers for queue in settings.queues) + 20,
-        home_region=settings.queues[0].region,
+        home_region=settings.home_region,
     )
 
 

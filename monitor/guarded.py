@@ -168,7 +168,7 @@ async def with_members(settings: Settings) -> Settings:
     """The settings as if they named all guarded accounts. Raises `SettingsError` if one cannot tell."""
     if not settings.organizations:
         return settings
-    async with Aws(Metrics(), home_region=settings.queues[0].region) as aws:
+    async with Aws(Metrics(), home_region=settings.home_region) as aws:
         guarded = Guarded(settings, aws, aws.metrics)
         # Whoever runs a command is told by it, on its own lines.
         guarded.log = structlog.wrap_logger(

@@ -36,7 +36,7 @@ async def open_store(settings: Settings, aws: Aws, clock: Clock) -> Store:
                 aws,
                 clock,
                 table=given.table,
-                region=given.region or settings.queues[0].region,
+                region=given.region or settings.home_region,
                 entry=TABLE_ENTRY if given.role_arn else "",
                 remember=given.remember_days * 86400,
                 life=given.replica_seconds,

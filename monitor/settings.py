@@ -237,6 +237,11 @@ class Settings(ResponseSettings):
         return self
 
     @property
+    def home_region(self) -> str:
+        """Where we are at home: there are our table, and whatever else is not said to be elsewhere."""
+        return self.queues[0].region
+
+    @property
     def our_accounts(self) -> frozenset[str]:
         return frozenset(one.id for one in self.accounts) | frozenset(self.trusted_accounts)
 

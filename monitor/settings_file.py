@@ -9,7 +9,7 @@ first part is no setting are ignored, for Kubernetes makes such names by itself 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -31,16 +31,30 @@ SECRET = re.compile(
 Path_ = tuple[str | int, ...]
 Places = dict[Path_, int | str]
 """Where a setting stands: its line in the file, or the name of its variable."""
+Kind = TypeVar("Kind", bound=Settings)
 
 
 def read_settings(path: Path, environment: Mapping[str, str]) -> Settings:
     """The validated settings. Raises `SettingsError` with one sentence for each fault."""
-    document, lines = read_yaml(path)
-    variables = overlay(document, environment)
+    return validated(Settings, str(path), *read_yaml(path), environment)
+
+
+def validated(
+    model: type[Kind],
+    name: str,
+    document: dict[str, Any],
+    lines: Places,
+    environment: Mapping[str, str],
+) -> Kind:
+    """A document, with the variables over it, as settings. Raises `SettingsError`.
+
+    `name` is what people know the document by, `lines` where in it things stand.
+    """
+    variables = overlay(document, environment, model)
     try:
-        return Settings.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as error:
-        raise SettingsError(faults(error, str(path), lines | variables)) from error
+        raise SettingsError(faults(error, name, lines | variables)) from error
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], Places]:
@@ -49,6 +63,11 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Places]:
         text = path.read_bytes()
     except OSError as error:
         raise SettingsError([f"{path}: cannot be read: {error.strerror}"]) from error
+    return parse(text, str(path))
+
+
+def parse(text: bytes, path: str) -> tuple[dict[str, Any], Places]:
+    """The same of a text that people know by the name `path`."""
     if len(text) > LARGEST:
         raise SettingsError([f"{path}: is larger than {LARGEST} bytes"])
     try:
@@ -59,7 +78,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Places]:
         document = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        where = f"{path}:{mark.line + 1}" if mark else path
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         raise SettingsError([f"{where}: is not valid YAML: {problem}"]) from error
     if not isinstance(document, dict):
@@ -93,12 +112,14 @@ def note_lines(node: yaml.Node | None, path: Path_, lines: Places, twice: list[s
             pass
 
 
-def overlay(document: dict[str, Any], environment: Mapping[str, str]) -> Places:
+def overlay(
+    document: dict[str, Any], environment: Mapping[str, str], model: type[Settings] = Settings
+) -> Places:
     """Write the variables' values over the document's; which variable set what."""
     found: Places = {}
     for name, text in sorted(environment.items()):
         first, *rest = name.removeprefix(PREFIX).lower().split("__")
-        if not name.startswith(PREFIX) or first not in Settings.model_fields:
+        if not name.startswith(PREFIX) or first not in model.model_fields:
             continue
         try:
             value = yaml.safe_load(text)

@@ -149,7 +149,7 @@ def trial(settings: "Settings", names: tuple[str, ...]) -> "Decision":
         event_name="Trial",
         event_time=now,
         account=settings.accounts[0].id if settings.accounts else url[-2],
-        region=settings.accounts[0].regions[0] if settings.accounts else settings.queues[0].region,
+        region=settings.accounts[0].regions[0] if settings.accounts else settings.home_region,
     )
     note = IncidentNote(uuid4().hex, Stage.CLOSED, now, Severity.CRITICAL, 1, now, now, "us")
     made = Decision(finding, Verdict.TELL, Reason.NOTICE, names, received_at=now)

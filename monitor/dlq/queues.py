@@ -102,7 +102,7 @@ async def source_of(aws: Aws, queue: QueueSettings) -> Source:
 async def directly(aws: Aws, settings: Settings, url: str) -> Dlq:
     """A queue by its URL. That SQS would move its messages by itself is not known of it."""
     found = REGION_IN_URL.search(url)
-    region = found[1] if found else settings.queues[0].region
+    region = found[1] if found else settings.home_region
     attributes = await attributes_of(aws, url, region)
     return Dlq(url.rpartition("/")[2], url, region, attributes.get("QueueArn", ""))
 

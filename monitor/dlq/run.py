@@ -101,7 +101,7 @@ async def look(
     """Look at every message up to the limit, and explain it."""
     judge = explainer(settings, loaded)
     looked = []
-    async with Aws(Metrics(), home_region=settings.queues[0].region) as aws:
+    async with Aws(Metrics(), home_region=settings.home_region) as aws:
         found = await find(aws, settings, queue)
         for note in found.notes:
             say(note)
@@ -127,7 +127,7 @@ async def send_back(
     """Send messages back; whether none stayed that should have gone."""
     judge = explainer(settings, loaded)
     well, seen = True, set[str]()
-    async with Aws(Metrics(), home_region=settings.queues[0].region) as aws:
+    async with Aws(Metrics(), home_region=settings.home_region) as aws:
         found = await find(aws, settings, asked.queue)
         to = named(found.sources, asked.to)
         for dlq in found.dlqs:

@@ -56,7 +56,7 @@ class Needs:
 
     @property
     def partition(self) -> str:
-        return partition_of(self.settings.queues[0].region)
+        return partition_of(self.settings.home_region)
 
     @property
     def members(self) -> list[Account]:
@@ -237,7 +237,7 @@ class Needs:
                 found = self.secrets
             case On.TABLE:
                 store = self.settings.store
-                region = store.region or self.settings.queues[0].region
+                region = store.region or self.settings.home_region
                 arn = f"arn:{self.partition}:dynamodb:{region}:{self.home}:table/{store.table}"
                 found = (arn, f"{arn}/index/changes")
             case On.EVENT_TOPICS | On.TOLD_BY:

@@ -122,6 +122,18 @@ class Borrowed:
         self._wake_polls()
         return done
 
+    async def receive(self, queue_arn: str, most: int) -> list[Any]:
+        """Take moto's messages that can be received now, as a poller of Lambda does."""
+        _, _, _, region, account, name = queue_arn.split(":", 5)
+        backend = sqs_backends[account][region]
+        hidden = int(_queue(queue_arn).visibility_timeout)
+        return await self._in_thread(backend.receive_message, name, most, 0, hidden)
+
+    async def delete(self, queue_arn: str, receipt_handle: str) -> None:
+        """Delete a message that was received."""
+        _, _, _, region, account, name = queue_arn.split(":", 5)
+        await self._in_thread(sqs_backends[account][region].delete_message, name, receipt_handle)
+
     async def dead_letter_sources(self, queue_arn: str) -> list[str] | None:
         """List the queues whose dead-letter queue this is; None if there is no such queue."""
         return await self._in_thread(_dead_letter_sources, queue_arn)

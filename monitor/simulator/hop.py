@@ -38,8 +38,9 @@ class _Travelling(msgspec.Struct, frozen=True, order=True):
     forwarded: bool
 
 
-Send = Callable[[str, str, dict[str, Any]], Awaitable[bool]]
-"""Send a text to the target with this ARN and these parameters; False if it is not there."""
+Send = Callable[[str, str, dict[str, Any], str], Awaitable[bool]]
+"""Send a text to the target with this ARN and these parameters, for the rule with that ARN; False if it
+is not there, or does not take it."""
 
 
 class Hop:
@@ -115,9 +116,10 @@ class Hop:
     async def _deliver(self, arn: str, handover: Handover) -> None:
         rule, target, event = handover.rule, handover.target, handover.event
         body = body_for(target, event, rule_name=rule.name, rule_arn=rule.arn, now=self._now())
-        if await self._send(arn, body, target.get("SqsParameters") or {}):
+        if await self._send(arn, body, target.get("SqsParameters") or {}, rule.arn):
             return
         # A target that is not there is not tried again: its dead-letter queue or nowhere.
         dead_letters = (target.get("DeadLetterConfig") or {}).get("Arn")
         if dead_letters:
-            await self._send(dead_letters, json.dumps(event, separators=(",", ":")), {})
+            body = json.dumps(event, separators=(",", ":"))
+            await self._send(dead_letters, body, {}, rule.arn)

@@ -25,6 +25,7 @@ from monitor.simulator.cloudtrail import CloudTrail
 from monitor.simulator.deny import DenyRule
 from monitor.simulator.endpoint import Endpoint
 from monitor.simulator.events import EventBridge
+from monitor.simulator.functions import Functions
 from monitor.simulator.haste import moto_in_haste
 from monitor.simulator.hop import Hop, Road
 from monitor.simulator.identity import Identities
@@ -70,6 +71,8 @@ class Knobs(msgspec.Struct, kw_only=True):
     """Accounts whose roles nobody may assume."""
     hang: tuple[str, ...] = ()
     """Rules `WHO:SERVICE:*`: such calls are never answered."""
+    retry_waits: tuple[float, ...] = (60.0, 120.0)
+    """Seconds before a function that failed is called again with the same event."""
 
 
 class Simulator:
@@ -120,6 +123,7 @@ class Simulator:
                 regions=self.regions,
             )
             stack.push_async_callback(self._moves.close)
+            stack.push_async_callback(self.functions.close)
             stack.push_async_callback(self._end_tasks)
             self._tasks = [
                 asyncio.create_task(self._hop.run(), name="simulator carries events to targets"),
@@ -155,6 +159,7 @@ class Simulator:
             self.cloudtrail, self._hop, self.identities, rng=self._dice("recorder")
         )
         self._moves = Moves(self._lent, now=self._now)
+        self.functions = Functions(self._lent)
         self._endpoint = Endpoint(
             kms=self.kms,
             own={
@@ -258,6 +263,7 @@ class Simulator:
         self.cloudtrail.history.delay_seconds = knobs.history_delay_seconds
         self.identities.external_id = knobs.external_id
         self._moves.there = knobs.move_tasks
+        self.functions.retry_waits = knobs.retry_waits
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:
@@ -269,8 +275,10 @@ class Simulator:
             self.tick()
             await asyncio.sleep(_TICK_SECONDS)
 
-    async def _send(self, arn: str, body: str, parameters: dict[str, Any]) -> bool:
+    async def _send(self, arn: str, body: str, parameters: dict[str, Any], rule: str) -> bool:
         match arn.split(":")[2]:
+            case "lambda":
+                return self.functions.take(arn, body, by="events.amazonaws.com", source=rule)
             case "sqs":
                 return await self._lent.put_message(
                     arn, body, group_id=parameters.get("MessageGroupId")

@@ -63,7 +63,7 @@ def home(needs: Needs, wanted: Wanted) -> Value:
 
 def parameters(needs: Needs) -> Value:
     regions = next((one.regions for one in needs.settings.accounts if not one.role_arn), [])
-    elsewhere = regions if regions != [needs.settings.queues[0].region] else []
+    elsewhere = regions if regions != [needs.settings.home_region] else []
     members = [one.id for one in needs.settings.accounts if one.role_arn]
     accounts = parameter(
         "The ids of other accounts whose keys are guarded, with commas between.",

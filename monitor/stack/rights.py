@@ -115,7 +115,7 @@ MEMBER = "000000000000"
 
 def member_model(needs: Needs) -> Model:
     """What the daemon needs in an account that it enters through a role."""
-    region, partition = needs.settings.queues[0].region, needs.partition
+    region, partition = needs.settings.home_region, needs.partition
     role = f"arn:{partition}:iam::{MEMBER}:role/kms-monitor"
     account = everywhere(MEMBER, region, role_arn=role, external_id="external-id")
     changed = needs.settings.model_copy(update={"accounts": [account], "organizations": []})
