@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 ARGS ?=
 
-.PHONY: demo test deploy-check lint format bench schema reference lock clean
+.PHONY: demo test deploy-check lint format bench schema reference lock clean lambda-zip
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -14,6 +14,7 @@ help:
 	@echo "make test    run every test; those of services that are not installed are skipped, with the reason (ARGS=...)"
 	@echo "make deploy-check  test what is in deploy/: stacks, Terraform modules, alerts, dashboards, chart, image"
 	@echo "make lint    format check, lint, types, import contracts, spelling, Dockerfile"
+	@echo "make lambda-zip  build dist/*.zip, the serverless form for AWS Lambda, and show sizes and cold start (ARGS=...)"
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
 	@echo "make schema  write config/schema.json again, and the chart's schema that it is a part of"
 	@echo "make reference  write again what is made from the code: docs/detectors.md, docs/peers.md, config/example.yaml,"
@@ -48,10 +49,10 @@ endif
 
 # What is in deploy/, by the real tools; those that are not installed are named.
 deploy-check: $(STAMP)
-	$(BIN)/pytest tests/unit/test_chart_reference.py tests/unit/test_stack.py tests/unit/test_alerts.py \
+	$(BIN)/pytest tests/unit/test_chart_reference.py tests/unit/test_stack.py tests/unit/test_serverless_zip.py tests/unit/test_alerts.py \
 		tests/unit/test_dashboards.py tests/unit/test_rights.py tests/journey/test_stack.py tests/real/test_stack.py \
 		tests/real/test_terraform.py tests/real/test_install_aws.py tests/real/test_prometheus.py tests/real/test_alertmanager.py \
-		tests/real/test_dashboards.py tests/real/test_chart.py tests/real/test_kustomize.py tests/real/test_container.py
+		tests/real/test_lambda_zip.py tests/real/test_dashboards.py tests/real/test_chart.py tests/real/test_kustomize.py tests/real/test_container.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -111,6 +112,11 @@ lock:
 	$(UV_COMPILE) pyproject.toml --extra uvloop --extra simulator --group dev -c requirements/run.txt \
 		-o requirements/dev.txt
 	$(UV_COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
+	$(UV_COMPILE) --group serverless -c requirements/run.txt -o requirements/serverless.txt
+
+# The same bytes each time; needs the Python of Lambda's runtime, or ARGS=--python=3.11 for another runtime.
+lambda-zip: $(STAMP)
+	@$(BIN)/python -m deploy.serverless $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

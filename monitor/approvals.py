@@ -20,6 +20,7 @@ from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.policy import Rules, decide, is_own, may_be_meant, not_ours
 from monitor.standing import YOUNG, minded
+from monitor.store_metrics import StoreCall
 
 
 class Approvals:
@@ -128,6 +129,6 @@ class Approvals:
             for state in State:
                 self.metrics.approvals.labels(state.value).set(counts[state])
 
-    def failed(self, call: str, error: StoreError) -> None:
-        self.metrics.store_errors.labels(call).inc()
+    def failed(self, call: StoreCall, error: StoreError) -> None:
+        self.metrics.store.failed(call)
         self.log.error("store cannot be used", call=call, error=str(error))

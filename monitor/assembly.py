@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from pydantic import BaseModel
@@ -31,7 +31,6 @@ from monitor.log_keeper import LogKeeper
 from monitor.loops import canary
 from monitor.metrics import Metrics
 from monitor.pipeline import Pipeline
-from monitor.reimport.bring_back import Reimport, make_reimport
 from monitor.remembrance import Remembrance
 from monitor.repair.live import LiveKeys
 from monitor.replicas import Replicas
@@ -40,11 +39,14 @@ from monitor.response_check import faults_of_response
 from monitor.settings import QueueSettings, Settings
 from monitor.settings_file import lines_of, place, plugin_options
 from monitor.settings_store import TABLE_ENTRY
-from monitor.sns_trust import SnsTrust
 from monitor.sources.archive import Archive
 from monitor.sources.records import Limits
 from monitor.sources.sqs import Queue
 from monitor.trust import Trust
+
+if TYPE_CHECKING:
+    from monitor.reimport.bring_back import Reimport
+    from monitor.sns_trust import SnsTrust
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Parts:
     replicas: Replicas
     incidents: Incidents
     keeper: LogKeeper
-    reimport: Reimport | None
+    reimport: "Reimport | None"
     """None where the settings name no escrow."""
     budgets: Budgets
 
@@ -93,14 +95,9 @@ def assemble(
         may_write=kill_switch.may_write,
     )
     escrows = make_escrows(loaded, services, broken)
-    reimport = make_reimport(
-        escrows,
-        settings.material,
-        # Bringing material back is a repair, too.
-        aws=aws.guarded(kill_switch.may_write),
-        clock=clock,
-        metrics=metrics.material,
-    )
+    # Bringing material back is a repair, too.
+    door = aws.guarded(kill_switch.may_write)
+    reimport = reimport_of(settings, escrows, door, clock, metrics)
     responders = make_responders(loaded, replace(services, reimport=reimport), broken)
     rules = rules_of(
         settings,
@@ -112,12 +109,7 @@ def assemble(
     detection = detection_of(settings, loaded, knowledge, metrics, broken)
     trust = Trust(
         {queue.label: tuple(queue.senders) for queue in settings.queues},
-        SnsTrust(
-            settings.sns_topics,
-            verify=settings.verify_sns_signatures,
-            clock=clock,
-            metrics=metrics,
-        ),
+        sns_trust_of(settings, clock, metrics),
     )
     archive = Archive(
         aws,
@@ -200,6 +192,33 @@ def detection_of(
         origins=plugins.origins(loaded.detectors),
         # Canaries must be heard even if no detector asks for their call.
         also=[canary.CALL] if settings.canary.keys else [],
+    )
+
+
+# What few settings name is imported only where they do: each brings a library that a start would pay for.
+
+
+def reimport_of(
+    settings: Settings, escrows: dict[str, Escrow], aws: Aws, clock: Clock, metrics: Metrics
+) -> "Reimport | None":
+    """None where there is no escrow: then only people can bring material back."""
+    if not escrows:
+        return None
+    from monitor.reimport.asking import Escrows  # noqa: PLC0415
+    from monitor.reimport.bring_back import Reimport  # noqa: PLC0415
+
+    asked = Escrows(escrows, metrics.material)
+    return Reimport(asked, settings.material, aws=aws, clock=clock, metrics=metrics.material)
+
+
+def sns_trust_of(settings: Settings, clock: Clock, metrics: Metrics) -> "SnsTrust | None":
+    """None where no topic is named: then nothing that SNS wrapped is believed."""
+    if not settings.sns_topics:
+        return None
+    from monitor.sns_trust import SnsTrust  # noqa: PLC0415
+
+    return SnsTrust(
+        settings.sns_topics, verify=settings.verify_sns_signatures, clock=clock, metrics=metrics
     )
 
 

@@ -13,6 +13,27 @@ plugin is a defect of the plugin, caught and counted where design.md section 2 a
 """
 
 from collections.abc import Sequence
+from typing import Literal
+
+Flaw = Literal[
+    "bad_signature",
+    "bad_text",
+    "bad_time",
+    "bomb",
+    "corrupt",
+    "missing_field",
+    "no_archive",
+    "not_json",
+    "policy_document",
+    "sender_not_allowed",
+    "too_deep",
+    "too_large",
+    "topic_not_allowed",
+    "truncated",
+    "unknown_shape",
+    "wrong_type",
+]
+"""Why a body cannot be read, in words fit for a metric's label."""
 
 
 class MonitorError(Exception):
@@ -40,9 +61,9 @@ class PluginError(MonitorError):
 
 
 class Unreadable(MonitorError):
-    """A body that cannot be read. `reason` is a short, bounded word fit for a metric label."""
+    """A body that cannot be read."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: Flaw, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
 

@@ -25,6 +25,7 @@ MOST_FINDINGS: Final = 50
 """Findings that are kept: the first, and the latest. All are counted."""
 LATE: Final = 6 * 3600.0
 """Seconds. So much older than an incident a finding may be that belongs to it though it is closed."""
+ENDING: Final = frozenset({KeyState.PENDING_DELETION, KeyState.PENDING_REPLICA_DELETION})
 SLOW: Final = 3600.0
 """Seconds after the end of an incident, in which AWS Config may still tell of it (aws-facts 4.6)."""
 FAILED: Final = frozenset({Outcome.DENIED, Outcome.REFUSED, Outcome.FAILED})
@@ -209,6 +210,17 @@ def suffer(
     if did and fresh:
         joined = replace(joined, closed_at=max(now, joined.closed_at), closed_by=US)
     return joined, came
+
+
+def tells_of(known: Incident | None, state: KeyState) -> bool:
+    """Whether the key's incident is open, and somebody told already that the key is in this state.
+
+    What becomes of a key whose deletion was told of is no further news: gone at the end, or Disabled
+    where it was only half put back.
+    """
+    if known is None or not known.open or not known.damaged_at:
+        return False
+    return known.caused in {None, state} | ENDING
 
 
 def begun(finding: Finding, now: float) -> Incident:

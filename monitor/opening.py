@@ -13,8 +13,6 @@ from monitor.metrics import Metrics
 from monitor.settings import Settings
 from monitor.settings_store import TABLE_ENTRY
 from monitor.stores.dynamodb import DynamoDbStore
-from monitor.stores.memory import MemoryStore
-from monitor.stores.sqlite import SqliteStore
 
 
 async def open_store(settings: Settings, aws: Aws, clock: Clock) -> Store:
@@ -25,8 +23,13 @@ async def open_store(settings: Settings, aws: Aws, clock: Clock) -> Store:
     given = settings.store
     match given.kind:
         case "memory":
+            from monitor.stores.memory import MemoryStore  # noqa: PLC0415
+
             return MemoryStore(clock)
         case "sqlite":
+            # Only where it is chosen: what has none (the zip for AWS Lambda) starts without it.
+            from monitor.stores.sqlite import SqliteStore  # noqa: PLC0415
+
             return await SqliteStore.open(given.path, clock)
         case "dynamodb":
             return DynamoDbStore(

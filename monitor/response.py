@@ -24,6 +24,7 @@ from monitor.metrics import Metrics
 from monitor.plugins import Container, Responder
 from monitor.response_rules import LONGEST
 from monitor.signs import ends_for_all, is_calm, is_old_news, lowered
+from monitor.store_metrics import StoreCall
 
 HOLD = 900.0
 """Seconds after a change in a maintenance window, until which CloudTrail's event history should confirm
@@ -329,8 +330,8 @@ class Response:
         except StoreError as error:
             self.store_failed("release", error)
 
-    def store_failed(self, call: str, error: StoreError) -> None:
-        self.metrics.store_errors.labels(call).inc()
+    def store_failed(self, call: StoreCall, error: StoreError) -> None:
+        self.metrics.store.failed(call)
         self.log.error("store cannot be used", call=call, error=str(error))
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from monitor.delivery import Delivery
 from monitor.errors import Unreadable
 from monitor.shapes import SnsWrapping
-from monitor.sns_trust import SnsTrust
+
+if TYPE_CHECKING:
+    from monitor.sns_trust import SnsTrust
 
 
 class Trust:
@@ -18,7 +21,7 @@ class Trust:
     def __init__(
         self,
         senders: Mapping[str, tuple[str, ...]] | None = None,
-        sns: SnsTrust | None = None,
+        sns: "SnsTrust | None" = None,
     ) -> None:
         self.senders = senders or {}
         self.sns = sns
@@ -32,5 +35,9 @@ class Trust:
     async def check_wrapping(self, wrapped: tuple[SnsWrapping, ...]) -> None:
         """Raise `Unreadable`, or `WorthRetrying` if it cannot be said just now."""
         if self.sns is None:
-            raise Unreadable("topic_not_allowed", "`sns_topics` in the settings names no topic")
+            raise Unreadable(
+                "topic_not_allowed",
+                "wrapped by a topic, and `sns_topics` in the settings names none; if you send "
+                "through one, add it there",
+            )
         await self.sns.check(wrapped)

@@ -69,6 +69,7 @@ def pipeline() -> Any:
                     "Each second.",
                     [rate("messages_received_total", "source")],
                     "ops",
+                    runbooks=["KmsMonitorNotConsuming"],
                 ),
                 lines(
                     "Deliveries by disposition",

@@ -14,7 +14,7 @@ import structlog
 from monitor.aws import Aws
 from monitor.clock import Clock
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
-from monitor.escrow import Escrow, Secret, Wanted
+from monitor.escrow import Secret, Wanted
 from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.material_metrics import Imported, MaterialMetrics
 from monitor.reimport.asking import Escrows
@@ -201,17 +201,3 @@ def nothing_found(
     if any(isinstance(error, Denied) for error in problems.values()):
         return Denied(text)
     return NotWorthRetrying(text, code=WRONG if problems else "")
-
-
-def make_reimport(
-    escrows: dict[str, Escrow],
-    settings: MaterialSettings,
-    *,
-    aws: Aws,
-    clock: Clock,
-    metrics: MaterialMetrics,
-) -> Reimport | None:
-    """None where there is no escrow: then only people can bring material back."""
-    if not escrows:
-        return None
-    return Reimport(Escrows(escrows, metrics), settings, aws=aws, clock=clock, metrics=metrics)

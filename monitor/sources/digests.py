@@ -9,11 +9,6 @@ import hashlib
 from enum import StrEnum
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from monitor.decoding import explain
 
@@ -88,6 +83,13 @@ def check_signature(
     """`signature`: hex, from the object's metadata. `public_key`: DER, PKCS#1, as AWS gives it."""
     if public_key is None:
         return Problem.NO_KEY
+    # Here and not above: without digests nobody pays for it at the start.
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415
+
     try:
         key = load_der_public_key(public_key)
         if not isinstance(key, RSAPublicKey):

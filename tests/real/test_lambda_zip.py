@@ -1,0 +1,198 @@
+"""The zip of the serverless form is built, the same twice, and works with nothing but what is in it."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from deploy.serverless.__main__ import MOST, PYTHON, make
+from deploy.serverless.packing import ARCHITECTURES, ROOT, CannotPack, interpreter
+from tests.real.services import REQUIRED
+
+WHEELS = ROOT / "dist" / "wheels"
+HERE = next((one for one, wheel in ARCHITECTURES.items() if wheel == platform.machine()), "")
+SOURCES = (
+    "monitor",
+    "deploy/serverless",
+    "requirements",
+    "config",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
+IMPORT_EVERYTHING = """
+import importlib, json, pkgutil, sys
+sys.path.insert(0, sys.argv[1])
+import monitor
+names = [one.name for one in pkgutil.walk_packages(monitor.__path__, "monitor.")]
+for name in names:
+    importlib.import_module(name)
+print(json.dumps(names))
+"""
+LOAD_PLUGINS = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from monitor.shelf import Shelf
+shelf = Shelf()
+for kind, sources in shelf.sources.items():
+    for name in sources:
+        shelf.load(kind, name)
+print(json.dumps({kind: sorted(sources) for kind, sources in shelf.sources.items()}))
+"""
+OPEN_CLIENTS = """
+import asyncio, json, sys
+sys.path.insert(0, sys.argv[1])
+from aiobotocore.session import get_session
+
+async def main():
+    session, opened = get_session(), []
+    there = session.get_available_services()
+    for service in there:
+        async with session.create_client(service, "eu-west-1", aws_access_key_id="a",
+                                         aws_secret_access_key="b") as client:
+            opened.append(client.meta.service_model.service_name)
+    print(json.dumps(opened))
+
+asyncio.run(main())
+"""
+
+
+def python_of_it() -> tuple[str, Path]:
+    """The version that it is built for, and that Python; ours where the machine has no other."""
+    try:
+        return PYTHON, interpreter(PYTHON)
+    except CannotPack:
+        ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+        return ours, Path(sys.executable)
+
+
+def built(folder: Path) -> Path:
+    if not HERE:
+        pytest.skip(f"AWS Lambda has no {platform.machine()}")
+    version, python = python_of_it()
+    try:
+        return make(folder, WHEELS, python, version, HERE)
+    except CannotPack as error:
+        if os.environ.get(REQUIRED) == "required":
+            raise
+        pytest.skip(f"cannot be built here: {error}")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("zip"))
+
+
+@pytest.fixture(scope="module")
+def tree(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unpacked")
+    with zipfile.ZipFile(made) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def said(code: str, tree: Path, **environment: str) -> str:
+    """What a program printed that has the standard library and the zip, and nothing else."""
+    _, python = python_of_it()
+    result = subprocess.run(
+        [str(python), "-I", "-B", "-c", code, str(tree)],
+        env={"PATH": os.defpath, **environment},
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+@pytest.mark.real
+@pytest.mark.timeout(300)
+def test_it_is_the_same_from_another_folder_for_another_user(made: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "another folder"
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, elsewhere / name)
+        else:
+            shutil.copy(ROOT / name, elsewhere / name)
+    version, _ = python_of_it()
+    command = [
+        *(sys.executable, "-m", "deploy.serverless", "--quick", "--architecture", HERE),
+        *("--python", version, "--output", str(tmp_path), "--wheels", str(WHEELS)),
+    ]
+    another = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "11", "TMPDIR": str(tmp_path)}
+    result = subprocess.run(
+        command,
+        cwd=elsewhere,
+        env=os.environ | another,
+        umask=0o077,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / made.name).read_bytes() == made.read_bytes()
+
+
+@pytest.mark.real
+@pytest.mark.timeout(300)
+def test_it_is_small_and_holds_what_it_should(made: Path) -> None:
+    assert made.stat().st_size < MOST
+    with zipfile.ZipFile(made) as archive:
+        entries = archive.infolist()
+    names = [one.filename for one in entries]
+    assert names == sorted(set(names))
+    assert {one.date_time for one in entries} == {(1980, 1, 1, 0, 0, 0)}
+    assert {one.external_attr >> 16 for one in entries} == {0o100644, 0o100755}
+    tops = {name.partition("/")[0] for name in names}
+    assert not tops & {
+        "aiomqtt",
+        "paho",
+        "aiosqlite",
+        "typer",
+        "rich",
+        "moto",
+        "flask",
+        "pip",
+        "bin",
+    }
+    assert {one for one in tops if one.endswith("-info")} == {"kms_monitor-0.1.0.dist-info"}
+    ours = {name for name in names if name.startswith("monitor/")}
+    assert not [one for one in ours if "simulator" in one or "demo" in one or "mqtt" in one]
+    assert "licences/aiohttp/LICENSE.txt" in names
+    # Compiled, each, so that a cold start compiles nothing.
+    sources = [name for name in names if name.endswith(".py")]
+    assert len([name for name in names if name.endswith(".pyc")]) == len(sources)
+
+
+@pytest.mark.real
+@pytest.mark.timeout(300)
+def test_each_module_in_it_can_be_imported(tree: Path) -> None:
+    names = json.loads(said(IMPORT_EVERYTHING, tree))
+    assert {"monitor.aws", "monitor.assembly", "monitor.sources.digests"} <= set(names)
+
+
+@pytest.mark.real
+@pytest.mark.timeout(300)
+def test_its_plugins_are_found(tree: Path) -> None:
+    found = json.loads(said(LOAD_PLUGINS, tree))
+    assert "key_disabled" in found["detectors"]
+    assert len(found["detectors"]) > 60
+    assert {"restore_key", "sns", "contain"} <= set(found["responders"])
+    assert "mqtt" not in found["responders"]
+
+
+@pytest.mark.real
+@pytest.mark.timeout(300)
+def test_it_has_the_models_of_the_services_that_it_calls(tree: Path) -> None:
+    opened = json.loads(said(OPEN_CLIENTS, tree))
+    assert {"kms", "sns", "sts", "dynamodb", "s3"} <= set(opened)
+    assert len(opened) < 25
