@@ -56,6 +56,11 @@ class KeyRef(msgspec.Struct, frozen=True, order=True):
     def arn(self) -> str:
         return f"arn:{self.partition}:kms:{self.region}:{self.account}:key/{self.key_id}"
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Account and Region."""
+        return self.account, self.region
+
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """The key that `text`, which must be nothing but a key ARN, names; else None."""

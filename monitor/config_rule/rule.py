@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from pydantic import BaseModel
 
 from monitor.aws import Aws
 from monitor.baselines import Baselines
@@ -57,15 +58,20 @@ class ConfigRule:
         metrics: Metrics,
         *,
         baselines: Baselines | None = None,
-        policy: PolicyOptions | None = None,
+        policy: BaseModel | None = None,
     ) -> None:
-        """`policy`: how the settings have policies judged; without `baselines` nothing is accepted."""
+        """`policy`: the options of the detector `key_policy_changed`, as the settings have them.
+
+        Without `baselines` nothing counts as accepted.
+        """
         self.aws = aws
         self.knowledge = knowledge
         self.clock = clock
         self.metrics = metrics.config
         self.baselines = baselines
-        self.policy = policy or PolicyOptions.model_validate({})
+        self.policy = (
+            policy if isinstance(policy, PolicyOptions) else PolicyOptions.model_validate({})
+        )
         self.keys = LiveKeys(aws, clock)
         self.putting = Putting(aws, self.metrics)
         self.log = structlog.get_logger("config_rule")

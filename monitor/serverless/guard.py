@@ -12,6 +12,7 @@ import structlog
 from monitor import deeds, logs
 from monitor.assembly import Parts, assemble, load, make_aws
 from monitor.aws import Aws
+from monitor.baselines import Baselines
 from monitor.clock import Clock
 from monitor.errors import MonitorError, Unreadable
 from monitor.guarded import Guarded
@@ -21,7 +22,8 @@ from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.opening import open_store, watched_of
 from monitor.policy import own_form
-from monitor.serverless.answering import Answering
+from monitor.repair.live import LiveKeys
+from monitor.serverless.answering import Answering, NotDone
 from monitor.serverless.given import Given
 from monitor.serverless.settings import ServerlessSettings, read_text
 from monitor.serverless.time_left import TimeLeft
@@ -29,10 +31,15 @@ from monitor.serverless.triggers import Batch, Command, RuleInvocation, Work
 from monitor.serverless.working import Working
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from monitor.config_rule.rule import ConfigRule
     from monitor.serverless.passes import Passes
+    from monitor.serverless.restoring import Restoring
 
 REFRESH: Final = 30.0
 """Seconds after which a call first learns what others noted and accepted."""
+POLICIES: Final = "key_policy_changed"
 PATIENCE: Final = 10.0
 """Seconds that an organization may take to say which accounts it has."""
 
@@ -64,6 +71,8 @@ class Guard:
         self.arns: set[str] = set()
         """What the function was called by, and its own ARN."""
         self.passes: Passes | None = None
+        self.policy_options: BaseModel | None = None
+        """How the settings have key policies judged; None where they leave that out."""
         self.shown_at = self.learnt_at = float("-inf")
         self.log = structlog.get_logger("function")
 
@@ -101,6 +110,8 @@ class Guard:
         )
         closing.callback(parts.archive.close)
         guard = cls(given, settings, parts, aws=aws, store=store, clock=clock, metrics=metrics)
+        if (recipe := loaded.detectors.get(POLICIES)) is not None:
+            guard.policy_options = recipe.options
         for broken in parts.broken:
             metrics.broken_plugins.labels(broken.kind, broken.name).set(1)
             guard.log.error("plugin is broken and left out", problem=str(broken))
@@ -168,7 +179,11 @@ class Guard:
                     )
                     return await self.answering.answer(work, await working.results())
                 case RuleInvocation():
-                    raise Unreadable("unknown_trigger", "rules of AWS Config are not judged here")
+                    async with in_time(time):
+                        return await self.judging().evaluate(work.event)
+                case Command(name="restore"):
+                    async with in_time(time):
+                        return await self.restoring().restore(work.event)
                 case Command(name="sweep"):
                     return await self.looking().once(time)
                 case Command():
@@ -191,6 +206,30 @@ class Guard:
             )
         return self.passes
 
+    def judging(self) -> "ConfigRule":
+        """What judges for AWS Config, by the same options as the detector of policies."""
+        from monitor.config_rule.rule import ConfigRule  # noqa: PLC0415 - as above
+
+        return ConfigRule(
+            self.aws,
+            self.parts.knowledge,
+            self.clock,
+            self.metrics,
+            baselines=Baselines(self.store, self.parts.knowledge),
+            policy=self.policy_options,
+        )
+
+    def restoring(self) -> "Restoring":
+        from monitor.serverless.restoring import Restoring  # noqa: PLC0415 - as above
+
+        return Restoring(
+            self.parts.pipeline,
+            LiveKeys(self.aws, self.clock),
+            Baselines(self.store, self.parts.knowledge),
+            self.parts.knowledge,
+            self.clock,
+        )
+
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """What goes on beside the work of a call, and is done at its end."""
@@ -211,6 +250,16 @@ class Guard:
         while True:
             await asyncio.sleep(self.settings.store.replica_seconds / 3)
             await self.show_life()
+
+
+@asynccontextmanager
+async def in_time(time: TimeLeft) -> AsyncIterator[None]:
+    """Raises `NotDone` once the call has no more time."""
+    try:
+        async with asyncio.timeout(time.left):
+            yield
+    except TimeoutError:
+        raise NotDone("the time was too short") from None
 
 
 async def with_members(

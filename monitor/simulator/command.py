@@ -79,6 +79,14 @@ def simulate(  # noqa: PLR0917 - typer names every option by its parameter
         typer.Option(metavar="SCALE", help="Enforce KMS's request quotas, times this factor."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the dice, to repeat a run.")] = None,
+    recorder: Annotated[
+        bool,
+        typer.Option(
+            "--recorder",
+            help="Have AWS Config record the keys of the first account and Region, and tell it by "
+            "the topic kms-monitor-config; the queue kms-monitor-config-reader has what it told.",
+        ),
+    ] = False,
     function: Annotated[
         str | None,
         typer.Option(
@@ -131,6 +139,8 @@ def simulate(  # noqa: PLR0917 - typer names every option by its parameter
         async with simulator:
             if handler is not None:
                 simulator.deploy(handler)
+            if recorder:
+                await simulator.record()
             there_is = simulator.description()
             if as_json:
                 typer.echo(json.dumps(there_is))

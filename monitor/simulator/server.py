@@ -8,7 +8,6 @@ async with Simulator() as sim:
 
 import asyncio
 import contextlib
-import json
 import os
 import random
 import socket
@@ -140,7 +139,7 @@ class Simulator:
         self.config.send = self._lent.publish
         self._moves = Moves(self._lent, now=self._now)
         self.functions = Functions(self._lent)
-        self.config.invoke, self.config.knows = self._ask, self._may_ask
+        self.config.call_functions(self.functions)
         self._endpoint = Endpoint(
             kms=self.kms,
             own={
@@ -223,6 +222,11 @@ class Simulator:
         account, region = self.accounts[0], self.regions[0]
         return world.deploy(self.functions, self.bridge, *handlers, account=account, region=region)
 
+    async def record(self) -> None:
+        """Have AWS Config record the keys of the first account and Region."""
+        account, region = self.accounts[0], self.regions[0]
+        await world.record(self._lent, self.config, account=account, region=region)
+
     def set_knob(self, name: str, value: Any) -> None:
         """Turn one of `Knobs` while the simulator runs; raises AttributeError for another name."""
         getattr(self.knobs, name)
@@ -248,15 +252,6 @@ class Simulator:
         while not (self._hop.idle and self.config.recording.idle):
             await self._hop.settle()
             await self.config.recording.settle()
-
-    def _may_ask(self, arn: str) -> bool:
-        function = self.functions.find(arn)
-        return function is not None and world.CONFIG in function.permitted
-
-    async def _ask(self, arn: str, event: dict[str, Any]) -> str:
-        by, source = world.CONFIG
-        asked = self.functions.take(arn, json.dumps(event), by=by, source=source)
-        return "" if asked else "the function does not let AWS Config call it"
 
     def _dice(self, part: str) -> random.Random:
         # Each part has dice of its own, so that what one draws does not change another's luck.

@@ -4,6 +4,7 @@ AWS Config API reference; aws-facts 4.6. Simplifications: a rule that is asked o
 put and by StartConfigRulesEvaluation alone; results do not age; all Regions know nothing of each other.
 """
 
+import json
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +15,7 @@ from monitor.simulator.config.recorders import RECORDER_CALLS, no_recorder
 from monitor.simulator.config.recording import Recording
 from monitor.simulator.config.rules import Result, Rule, Token
 from monitor.simulator.config.words import KEY, Item, Place
+from monitor.simulator.functions import Functions
 from monitor.simulator.kms import Kms
 from monitor.simulator.words import Caller, Refusal, Reply
 
@@ -21,6 +23,8 @@ Publish = Callable[[str, str], Awaitable[bool]]
 """Publish a text to the topic with this ARN."""
 Invoke = Callable[[str, dict[str, Any]], Awaitable[str]]
 """Call the function with this ARN; why it failed in the end, else nothing. Never raises."""
+PRINCIPAL, RULES = PERMISSION = ("config.amazonaws.com", "config-rules")
+"""What a function permits that judges for AWS Config: the principal, and for what."""
 _PAGE = 100
 
 
@@ -46,6 +50,19 @@ class Config:
         self._rng = rng
         self._rules: dict[tuple[Place, str], Rule] = {}
         self._tokens: dict[str, Token] = {}
+
+    def call_functions(self, functions: Functions) -> None:
+        """Have rules judged by these functions, as far as they let us call them."""
+
+        async def ask(arn: str, event: dict[str, Any]) -> str:
+            asked = functions.take(arn, json.dumps(event), by=PRINCIPAL, source=RULES)
+            return "" if asked else "the function does not let AWS Config call it"
+
+        def may_ask(arn: str) -> bool:
+            function = functions.find(arn)
+            return function is not None and PERMISSION in function.permitted
+
+        self.invoke, self.knows = ask, may_ask
 
     def expire_tokens(self) -> None:
         """Make every result token given so far a token of the past."""
