@@ -95,7 +95,10 @@ class Function:
             self.calls.append(Call(event, answer))
             return answer
         finally:
-            call.add_done_callback(lambda done: self._is_free(container, done))
+            if call.done():
+                self._free.put_nowait(container)
+            else:
+                call.add_done_callback(lambda done: self._is_free(container, done))
 
     def _is_free(
         self, container: tuple[Handler, ThreadPoolExecutor], done: "asyncio.Future[Any]"
@@ -171,8 +174,8 @@ class Functions:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for function in self._all.values():
-            await function.close()
+        while self._all:
+            await self._all.popitem()[1].close()
 
     def _start(self, work: Any, name: str) -> None:
         task = asyncio.create_task(work, name=name)
