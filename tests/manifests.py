@@ -7,6 +7,8 @@ from typing import Any, Final
 import kubernetes_validate
 import yaml
 
+from tests.external_secret import check_external_secret
+
 Manifest = dict[str, Any]
 
 VERSIONS: Final = ("1.27", "1.29", "1.31", "1.33", "1.35", "1.37")
@@ -22,9 +24,6 @@ MODELS: Final = {
 """Custom resources, and which of cloudcoil's models, made from their own schemas, has them. Those take seconds
 to import, so only who meets such a resource does."""
 
-WITHOUT_SCHEMA: Final = frozenset({"ExternalSecret"})
-"""No package has the schema of external-secrets.io/v1."""
-
 
 def parsed(text: str) -> list[Manifest]:
     return [one for one in yaml.safe_load_all(text) if one]
@@ -33,9 +32,9 @@ def parsed(text: str) -> list[Manifest]:
 def check(manifest: Manifest, version: str) -> None:
     """Raise where Kubernetes or an operator would refuse it, or would drop a part of it unseen."""
     kind = manifest["kind"]
-    if kind in WITHOUT_SCHEMA:
-        return
-    if kind in MODELS:
+    if kind == "ExternalSecret":
+        check_external_secret(manifest)
+    elif kind in MODELS:
         models = import_module(f"cloudcoil.models.{MODELS[kind]}")
         model = getattr(models, kind).model_validate(manifest)
         again = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
