@@ -49,10 +49,12 @@ endif
 
 # What is in deploy/, by the real tools; those that are not installed are named.
 deploy-check: $(STAMP)
-	$(BIN)/pytest tests/unit/test_chart_reference.py tests/unit/test_stack.py tests/unit/test_serverless_zip.py tests/unit/test_alerts.py \
-		tests/unit/test_dashboards.py tests/unit/test_rights.py tests/journey/test_stack.py tests/real/test_stack.py \
-		tests/real/test_terraform.py tests/real/test_install_aws.py tests/real/test_prometheus.py tests/real/test_alertmanager.py \
-		tests/real/test_lambda_zip.py tests/real/test_dashboards.py tests/real/test_chart.py tests/real/test_kustomize.py tests/real/test_container.py
+	$(BIN)/pytest tests/unit/test_chart_reference.py tests/unit/test_stack.py tests/unit/test_serverless_stack.py \
+		tests/unit/test_serverless_zip.py tests/unit/test_alerts.py tests/unit/test_page_commands.py tests/unit/test_dashboards.py \
+		tests/unit/test_rights.py tests/journey/test_births.py tests/journey/test_stack.py tests/journey/test_serverless_stack.py \
+		tests/real/test_stack.py tests/real/test_terraform.py tests/real/test_install_aws.py tests/real/test_install_kubernetes.py \
+		tests/real/test_lambda_zip.py tests/real/test_prometheus.py tests/real/test_alertmanager.py tests/real/test_dashboards.py \
+		tests/real/test_chart.py tests/real/test_kustomize.py tests/real/test_container.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -88,9 +90,9 @@ reference: $(STAMP)
 	$(IAM) --kind queue > deploy/aws/queue-policy.json.new
 	$(IAM) --kind dlq > deploy/aws/dlq-policy.json.new
 	for NAME in policy queue-policy dlq-policy; do mv deploy/aws/$$NAME.json.new deploy/aws/$$NAME.json; done
-	for KIND in home member; do $(STACK) --kind $$KIND > deploy/aws/$$KIND.yaml.new \
-		&& mv deploy/aws/$$KIND.yaml.new deploy/aws/$$KIND.yaml \
-		&& $(STACK) --kind $$KIND --terraform deploy/terraform/$$KIND || exit 1; done
+	for KIND in home member serverless; do $(STACK) --kind $$KIND > deploy/aws/$$KIND.yaml.new \
+		&& mv deploy/aws/$$KIND.yaml.new deploy/aws/$$KIND.yaml || exit 1; done
+	for KIND in home member; do $(STACK) --kind $$KIND --terraform deploy/terraform/$$KIND || exit 1; done
 	$(BIN)/python -m tests.peers > docs/peers.md.new
 	mv docs/peers.md.new docs/peers.md
 	$(BIN)/python -m deploy.grafana

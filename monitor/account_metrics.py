@@ -8,7 +8,9 @@ SOURCES = ("settings", "organization")
 """Where the settings name an account: by its id, or by a path of an organization."""
 
 Service = Literal[
+    "appconfigdata",
     "cloudtrail",
+    "config",
     "dynamodb",
     "events",
     "iam",
@@ -20,6 +22,7 @@ Service = Literal[
     "ses",
     "sns",
     "sqs",
+    "ssm",
     "sts",
 ]
 """What of AWS the daemon calls."""

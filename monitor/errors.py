@@ -21,8 +21,13 @@ Flaw = Literal[
     "bad_time",
     "bomb",
     "corrupt",
+    "empty",
+    "empty_batch",
     "missing_field",
+    "mixed_batch",
+    "nameless_record",
     "no_archive",
+    "not_base64",
     "not_json",
     "policy_document",
     "sender_not_allowed",
@@ -30,7 +35,9 @@ Flaw = Literal[
     "too_large",
     "topic_not_allowed",
     "truncated",
+    "unknown_command",
     "unknown_shape",
+    "unknown_trigger",
     "wrong_type",
 ]
 """Why a body cannot be read, in words fit for a metric's label."""

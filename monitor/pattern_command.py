@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from monitor.detector import Detector
     from monitor.event import Wanted
+    from monitor.knowledge import Knowledge
+    from monitor.plugins import Loaded
     from monitor.sight.pattern_writer import RulePattern
 
 
@@ -73,18 +76,28 @@ def wanted_by(config: Path | None) -> "Wanted":
     """What the detectors of the settings look at. Raises `SettingsError`."""
     from monitor import plugins  # noqa: PLC0415
     from monitor.assembly import load  # noqa: PLC0415
-    from monitor.detection import Detection  # noqa: PLC0415
     from monitor.knowledge import Knowledge  # noqa: PLC0415
-    from monitor.metrics import Metrics  # noqa: PLC0415
     from monitor.settings_file import read_settings  # noqa: PLC0415
 
-    knowledge = Knowledge()
     if config is not None:
-        loaded = load(read_settings(config, os.environ), config)
-        made = [make(knowledge) for make in loaded.detectors.values()]
-    else:
-        kinds = [plugins.load("detectors", name) for name in plugins.chosen({}, defaults=True)]
-        made = [kind(kind.Options(), knowledge) for kind in kinds]
+        return wanted_of(load(read_settings(config, os.environ), config))
+    knowledge = Knowledge()
+    kinds = [plugins.load("detectors", name) for name in plugins.chosen({}, defaults=True)]
+    return wanted_by_these([kind(kind.Options(), knowledge) for kind in kinds], knowledge)
+
+
+def wanted_of(loaded: "Loaded") -> "Wanted":
+    """What these detectors look at."""
+    from monitor.knowledge import Knowledge  # noqa: PLC0415
+
+    knowledge = Knowledge()
+    return wanted_by_these([make(knowledge) for make in loaded.detectors.values()], knowledge)
+
+
+def wanted_by_these(made: "list[Detector]", knowledge: "Knowledge") -> "Wanted":
+    from monitor.detection import Detection  # noqa: PLC0415
+    from monitor.metrics import Metrics  # noqa: PLC0415
+
     return Detection(made, Metrics(), knowledge).wanted
 
 

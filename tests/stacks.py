@@ -13,12 +13,22 @@ from typing import Any
 
 import yaml
 
+from monitor.simulator.functions import Function
+
 AWS = Path(__file__).parents[1] / "deploy" / "aws"
 NOTHING = object()
 VARIABLE = re.compile(r"\$\{(!?)([^}]*)\}")
 
 Client = Callable[[str], Any]
 """An AWS client of a service, in the stack's account and Region."""
+Deploy = Callable[[dict[str, Any]], Function]
+"""Makes a function with these properties on the simulator."""
+FUNCTION_KINDS = (
+    "Lambda::Function",
+    "Lambda::Permission",
+    "Lambda::EventInvokeConfig",
+    "Logs::LogGroup",
+)
 
 
 @cache
@@ -47,9 +57,11 @@ class Stack:
     def parameter(self, name: str, declared: dict[str, Any], given: dict[str, str]) -> Any:
         value = given[name] if name in given else declared["Default"]
         if allowed := declared.get("AllowedValues"):
-            assert value in allowed, f"{name}: {value}"
+            assert str(value) in map(str, allowed), f"{name}: {value}"
         if pattern := declared.get("AllowedPattern"):
             assert re.fullmatch(pattern, value), f"{name}: {value}"
+        if declared["Type"] == "Number":
+            return int(value)
         return value.split(",") if declared["Type"] == "CommaDelimitedList" else value
 
     # -- the language
@@ -137,6 +149,10 @@ class Stack:
                 return self.property(name, "RoleName")
             case "AWS::KMS::Key":
                 return self.made.get(name, "1234abcd-12ab-34cd-56ef-1234567890ab")
+            case "AWS::Lambda::Function":
+                return self.property(name, "FunctionName")
+            case "AWS::Logs::LogGroup":
+                return self.property(name, "LogGroupName")
         raise AssertionError(f"unknown: Ref of {name}")
 
     def attribute(self, name: str, which: str) -> str:
@@ -156,6 +172,8 @@ class Stack:
                 return self.arn("dynamodb", "table/" + self.property(name, "TableName"))
             case "AWS::IAM::Role", "Arn":
                 return f"arn:aws:iam::{self.account}:role/{self.property(name, 'RoleName')}"
+            case "AWS::Lambda::Function", "Arn":
+                return self.arn("lambda", "function:" + self.property(name, "FunctionName"))
             case "AWS::KMS::Key", "Arn":
                 return self.arn("kms", "key/" + self.ref(name))
         raise AssertionError(f"unknown: {which} of {name}")
@@ -196,8 +214,14 @@ class Stack:
 
     # -- making it
 
-    async def deploy(self, client: Client) -> set[str]:
-        """Make all that the simulator knows; the kinds that it does not know are the answer."""
+    async def deploy(self, client: Client, functions: "Deploy | None" = None) -> set[str]:
+        """Make all that the simulator knows; the kinds that it does not know are the answer.
+
+        `functions`: makes a function, for the simulator has no API for that.
+        """
+        if functions is not None:
+            for name in self.resources("Lambda::Function"):
+                functions(self.properties(name)).permitted |= self.callers()
         makers: dict[str, Callable[[Any, str, dict[str, Any]], Awaitable[Any]]] = {
             "KMS::Key": self.make_key,
             "KMS::Alias": make_alias,
@@ -215,10 +239,27 @@ class Stack:
                 service = kind.partition("::")[0].lower()
                 # Its properties anew: others may have got their names meanwhile.
                 await make(client(service), name, self.properties(name))
+        if functions is not None:
+            makers |= dict.fromkeys(FUNCTION_KINDS, make_nothing)
         every = {
             str(one["Type"]).removeprefix("AWS::") for one in self.source["Resources"].values()
         }
         return {kind for kind in every - makers.keys() if self.resources(kind)}
+
+    def callers(self) -> set[tuple[str, str]]:
+        """Who may call the function, and for what."""
+        return {
+            (one["Principal"], one.get("SourceArn", ""))
+            for one in self.resources("Lambda::Permission").values()
+        }
+
+    def scheduled(self) -> dict[str, Any]:
+        """What each rule with a schedule hands over; the simulator's clock rings for nobody."""
+        return {
+            one["Name"]: json.loads(one["Targets"][0]["Input"])
+            for one in self.resources("Events::Rule").values()
+            if "ScheduleExpression" in one
+        }
 
     async def make_key(self, kms: Any, name: str, given: dict[str, Any]) -> None:
         policy, tags = json.dumps(given["KeyPolicy"]), given["Tags"]
@@ -280,7 +321,14 @@ async def make_bus(events: Any, _: str, given: dict[str, Any]) -> None:
     await events.create_event_bus(**given)
 
 
+async def make_nothing(client: Any, name: str, given: dict[str, Any]) -> None:
+    """Of what belongs to a function, and is made with it."""
+    del client, name, given
+
+
 async def make_rule(events: Any, _: str, given: dict[str, Any]) -> None:
+    if "ScheduleExpression" in given:
+        return  # see `Stack.scheduled`
     bus = {"EventBusName": given["EventBusName"]} if "EventBusName" in given else {}
     pattern = json.dumps(given["EventPattern"], separators=(",", ":"))
     await events.put_rule(

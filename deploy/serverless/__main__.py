@@ -36,7 +36,7 @@ MOST: Final = 20_000_000
 SHOWN: Final = 100_000
 """Bytes of a package in the zip that has a line of its own."""
 STARTS: Final = 5
-IMPORTED: Final = "monitor.assembly"
+IMPORTED: Final = "monitor.serverless.entry"
 
 
 def main() -> int:

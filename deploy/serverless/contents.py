@@ -23,6 +23,7 @@ LEFT_OUT: Final = (
     "monitor/cli.py",
     "monitor/command_store.py",
     "monitor/*_command.py",
+    "monitor/serverless/command.py",
     "monitor/approving/*",
     "monitor/checking/*",
     "monitor/dlq/*",

@@ -48,6 +48,9 @@ class On(StrEnum):
     """The DynamoDB table, with its index."""
     LOG_FILES = "log files"
     SECRETS = "secrets"
+    FUNCTION_LOG = "the function's log group"
+    PARAMETER = "the parameter with a function's settings"
+    CONFIG_RULES = "rules of AWS Config"
     MEMBER_ROLES = "member roles"
     """The roles that are assumed in other accounts."""
 
@@ -267,6 +270,28 @@ SECURITY_HUB: Final = (Right("TellSecurityHub", ("securityhub:BatchImportFinding
 
 ESCROW: Final = (Right("ReadEscrow", ("secretsmanager:GetSecretValue",), On.SECRETS),)
 """The escrow `secretsmanager`, without a role of its own."""
+
+FUNCTION: Final = (
+    Right("WriteLog", ("logs:CreateLogStream", "logs:PutLogEvents"), On.FUNCTION_LOG),
+    # Lambda does it with the function's own role (AWS Lambda developer guide, "Dead-letter queues").
+    Right("GiveUp", ("sqs:SendMessage",), On.DEAD_LETTERS),
+    Right("ReadSettings", ("ssm:GetParameter",), On.PARAMETER),
+)
+"""The serverless form, besides what it needs as the daemon does. The service's own key for parameters lets in
+whoever may read the parameter; a key of yours needs kms:Decrypt."""
+APPCONFIG: Final = (
+    Right(
+        "ReadAppConfig",
+        ("appconfig:StartConfigurationSession", "appconfig:GetLatestConfiguration"),
+        On.EVERYTHING,
+    ),
+)
+"""For a function whose settings are in AWS AppConfig; the template has none of that."""
+CONFIG_RULE: Final = (
+    Right("Evaluate", ("config:PutEvaluations", "config:GetResourceConfigHistory"), On.EVERYTHING),
+    Right("ReadVerdicts", ("config:GetComplianceDetailsByConfigRule",), On.CONFIG_RULES),
+)
+"""The rule of AWS Config, where the function is one. Config itself chooses the id in its ARN."""
 
 NEVER: Final = (
     "kms:ScheduleKeyDeletion",

@@ -147,7 +147,7 @@ class Guard:
             await self.store.check()
         except StoreError as error:
             # Deletions have to be undone without the store, too.
-            self.metrics.store_errors.labels("check").inc()
+            self.metrics.store.failed("check")
             self.log.error("store cannot be used", call="check", error=str(error))
         else:
             self.shown_at = self.clock.monotonic()

@@ -108,12 +108,8 @@ def simulate(  # noqa: PLR0917 - typer names every option by its parameter
         # which a plain installation does not have.
         from monitor.simulator.deny import DenyRule  # noqa: PLC0415
         from monitor.simulator.handlers import find  # noqa: PLC0415
-        from monitor.simulator.server import (  # noqa: PLC0415
-            ACCOUNTS,
-            REGIONS,
-            Knobs,
-            Simulator,
-        )
+        from monitor.simulator.knobs import Knobs  # noqa: PLC0415
+        from monitor.simulator.server import ACCOUNTS, REGIONS, Simulator  # noqa: PLC0415
     except ModuleNotFoundError as error:
         _fail(f"{error.name} is missing: pip install 'kms-monitor[simulator]'")
     try:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 from aiohttp import web
 
 from monitor.simulator import world
@@ -32,6 +31,7 @@ from monitor.simulator.haste import moto_in_haste
 from monitor.simulator.hop import Hop, Road
 from monitor.simulator.identity import Identities
 from monitor.simulator.kms import Kms
+from monitor.simulator.knobs import Knobs
 from monitor.simulator.moves import Moves
 from monitor.simulator.organizations import Organizations
 from monitor.simulator.recorder import Recorder
@@ -46,37 +46,6 @@ REGIONS = ("eu-west-1", "us-east-1")
 _MAX_BODY_BYTES = 64 * 2**20
 _TICK_SECONDS = 1.0
 _GOODBYE_SECONDS = 0.3
-
-
-class Knobs(msgspec.Struct, kw_only=True):
-    """What can be turned while the simulator runs, with `Simulator.set_knob`."""
-
-    deny: tuple[str, ...] = ()
-    """Rules `WHO:SERVICE:ACTION`."""
-    delay: tuple[float, float] = (0.0, 0.0)
-    """Seconds from a call to its event on the bus: from, to."""
-    duplicates: float = 0.0
-    """Probability that an event arrives twice."""
-    disorder: float = 0.0
-    """Seconds within which events are shuffled."""
-    consistency_seconds: float = 0.0
-    """How long KMS may still show a key's old state."""
-    quota_scale: float | None = None
-    """Factor on KMS's request quotas; None for no throttling."""
-    history_delay_seconds: float = 0.0
-    """How long until LookupEvents shows an event."""
-    config_delay_seconds: float = 0.0
-    """How long AWS Config takes to look at a key that changed; it promises nothing."""
-    move_tasks: bool = True
-    """Whether SQS moves dead messages itself (StartMessageMoveTask); not every AWS does."""
-    external_id: str = ""
-    """ExternalId that AssumeRole into another account must bring; empty for none."""
-    untrusting: tuple[str, ...] = ()
-    """Accounts whose roles nobody may assume."""
-    hang: tuple[str, ...] = ()
-    """Rules `WHO:SERVICE:*`: such calls are never answered."""
-    retry_waits: tuple[float, ...] = (60.0, 120.0)
-    """Seconds before a function that failed is called again with the same event."""
 
 
 class Simulator:

@@ -1,5 +1,6 @@
 """The command `kms-monitor generate stack`."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.errors import SettingsError
-from monitor.pattern_command import fail, wanted_by
+from monitor.pattern_command import fail, wanted_of
 from monitor.rights.command import DEFAULT_CONFIG, needs_of, outsiders
 
 if TYPE_CHECKING:
+    from monitor.rights.enabled import Needs
     from monitor.stack.words import Value
 
 
@@ -19,6 +21,7 @@ class Kind(StrEnum):
 
     HOME = "home"
     MEMBER = "member"
+    SERVERLESS = "serverless"
 
 
 def stack(
@@ -26,7 +29,7 @@ def stack(
         Kind,
         typer.Option(
             help="home: for the account and Region that the daemon lives in. member: for every other "
-            "account and Region."
+            "account and Region. serverless: a function of AWS Lambda instead of a daemon."
         ),
     ] = Kind.HOME,
     *,
@@ -52,25 +55,58 @@ def stack(
     # Here and not above, so that --help and the other commands start fast.
     from monitor.stack.home import home  # noqa: PLC0415
     from monitor.stack.member import member  # noqa: PLC0415
+    from monitor.stack.serverless import serverless  # noqa: PLC0415
     from monitor.stack.terraform import home_files, member_files  # noqa: PLC0415
     from monitor.stack.writing import as_text  # noqa: PLC0415
 
+    make = {Kind.HOME: home, Kind.MEMBER: member, Kind.SERVERLESS: serverless}[kind]
+    make_files = {Kind.HOME: home_files, Kind.MEMBER: member_files}.get(kind)
+    if terraform is not None and make_files is None:
+        fail("--terraform: there is no module of that kind")
     try:
-        needs = needs_of(config, None)
-        wanted = wanted_by(config)
-        made: Value = home(needs, wanted) if kind is Kind.HOME else member(needs, wanted)
+        needs = needs_of(config, None) if kind is not Kind.SERVERLESS else function_needs(config)
+        wanted = wanted_of(needs.loaded)
+        made: Value = make(needs, wanted)
     except SettingsError as error:
         fail(*error.faults)
-    if terraform is None:
+    if terraform is None or make_files is None:
         typer.echo(as_text(made, as_json=as_json), nl=False)
     else:
-        made_files = (home_files if kind is Kind.HOME else member_files)(needs, wanted)
-        write(terraform, made_files)
+        write(terraform, make_files(needs, wanted))
     if others := outsiders(needs):
         typer.echo(
             f"kms-monitor: what these responders call is not known here: {', '.join(others)}",
             err=True,
         )
+
+
+def function_needs(config: Path) -> "Needs":
+    """What the settings of a function need, or those of a daemon: its queues are left out.
+
+    Raises `SettingsError`. In the place of the queue stands one that is never made: rights are told by it
+    in which account and Region they are.
+    """
+    from monitor.assembly import load  # noqa: PLC0415
+    from monitor.rights.enabled import Needs  # noqa: PLC0415
+    from monitor.settings import Settings  # noqa: PLC0415
+    from monitor.settings_file import read_yaml, validated  # noqa: PLC0415
+
+    document, lines = read_yaml(config)
+    function = document.pop("function", None)
+    match document.get("accounts"):
+        case [{"id": str(account), "regions": [str(first), *_]}, *_]:
+            pass
+        case _:
+            account, first = "111122223333", "us-east-1"
+    match function:
+        case {"region": str(region)}:
+            pass
+        case _:
+            region = first
+    queue = {"url": f"https://sqs.{region}.amazonaws.com/{account}/kms-monitor", "region": region}
+    document.setdefault("queues", [queue])
+    settings = validated(Settings, str(config), document, lines, os.environ)
+    return Needs(settings, load(settings, config))
 
 
 def write(directory: Path, made: dict[str, str]) -> None:

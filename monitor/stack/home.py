@@ -48,9 +48,9 @@ def home(needs: Needs, wanted: Wanted) -> Value:
         "Resources": {
             **queues.queues(model, sending),
             **{one.logical: written(one, [queues.to_queue()]) for one in sending},
-            **queues.bus(),
+            **queues.bus(queues.to_queue()),
             **keeping.topic(),
-            **keeping.table(),
+            **keeping.table(Condition="UsesTable"),
             **keeping.canary(),
             **trust.role(
                 [*role_policies(model, policies.home_statements), *entering(needs)],
@@ -62,18 +62,8 @@ def home(needs: Needs, wanted: Wanted) -> Value:
 
 
 def parameters(needs: Needs) -> Value:
-    regions = next((one.regions for one in needs.settings.accounts if not one.role_arn), [])
-    elsewhere = regions if regions != [needs.settings.home_region] else []
-    members = [one.id for one in needs.settings.accounts if one.role_arn]
-    accounts = parameter(
-        "The ids of other accounts whose keys are guarded, with commas between.",
-        ",".join(members),
-        Type="CommaDelimitedList",
-    )
     return {
-        "Name": NAME | {"Default": name_of(needs)},
-        "Mode": MODE,
-        "Regions": REGIONS | {"Default": ",".join(elsewhere)},
+        **whose(needs),
         "Store": choice(
             "dynamodb: a table, for several replicas. sqlite: a file, nothing is made for it.",
             ("dynamodb", "sqlite"),
@@ -84,30 +74,58 @@ def parameters(needs: Needs) -> Value:
             ("yes", "no"),
             "yes",
         ),
+        **others(needs),
+        **trust.PARAMETERS,
+    }
+
+
+def whose(needs: Needs) -> Value:
+    """Parameters: what all is called, what it may do, and in which Regions."""
+    regions = next((one.regions for one in needs.settings.accounts if not one.role_arn), [])
+    elsewhere = regions if regions != [needs.settings.home_region] else []
+    return {
+        "Name": NAME | {"Default": name_of(needs)},
+        "Mode": MODE,
+        "Regions": REGIONS | {"Default": ",".join(elsewhere)},
+    }
+
+
+def others(needs: Needs) -> Value:
+    """Parameters: who is told, and whose events come here."""
+    members = [one.id for one in needs.settings.accounts if one.role_arn]
+    return {
         "Email": parameter("Who is told by mail; has to be confirmed. Empty: nobody.", ""),
-        "Members": accounts,
+        "Members": parameter(
+            "The ids of other accounts whose keys are guarded, with commas between.",
+            ",".join(members),
+            Type="CommaDelimitedList",
+        ),
         "Organization": parameter(
             "The organization, such as o-exampleorgid, whose accounts may send events here and be "
             "entered. Empty: only Members.",
             next((one.path.split("/")[0] for one in needs.settings.organizations), ""),
             AllowedPattern="(o-[a-z0-9]{10,32})?",
         ),
-        **trust.PARAMETERS,
     }
 
 
 def conditions() -> Value:
     return {
-        "Enforces": ENFORCES,
-        "HasRegions": HAS_REGIONS,
+        **COMMON_CONDITIONS,
         "UsesTable": equal(ref("Store"), "dynamodb"),
-        "HasMail": different(ref("Email"), ""),
-        "HasMembers": different(joined("", ref("Members")), ""),
-        "HasOrganization": different(ref("Organization"), ""),
-        "HasOthers": either(condition("HasMembers"), condition("HasOrganization")),
         "HasCanary": equal(ref("Canary"), "yes"),
         **trust.CONDITIONS,
     }
+
+
+COMMON_CONDITIONS = {
+    "Enforces": ENFORCES,
+    "HasRegions": HAS_REGIONS,
+    "HasMail": different(ref("Email"), ""),
+    "HasMembers": different(joined("", ref("Members")), ""),
+    "HasOrganization": different(ref("Organization"), ""),
+    "HasOthers": either(condition("HasMembers"), condition("HasOrganization")),
+}
 
 
 def entering(needs: Needs) -> list[Value]:

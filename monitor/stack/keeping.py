@@ -59,8 +59,11 @@ def replaced(value: Any, names: dict[str, Value]) -> Value:
     return names.get(value, value) if isinstance(value, str) else value
 
 
-def table() -> Value:
-    """As `monitor.stores.table_shape` wants it. Baselines and the action log are nowhere else."""
+def table(**more: Value) -> Value:
+    """As `monitor.stores.table_shape` wants it. Baselines and the action log are nowhere else.
+
+    `more`: further members, such as Condition.
+    """
     types = {name: kind for name, _, kind in (*KEYS, *INDEX_KEYS)}
 
     def schema(keys: list[tuple[str, str, str]]) -> Value:
@@ -87,7 +90,7 @@ def table() -> Value:
         "SSESpecification": {"SSEEnabled": False},
     }
     kept = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
-    return {"Table": resource("DynamoDB::Table", properties, Condition="UsesTable", **kept)}
+    return {"Table": resource("DynamoDB::Table", properties, **more, **kept)}
 
 
 def canary() -> Value:

@@ -31,8 +31,8 @@ class Model(msgspec.Struct, frozen=True):
     names: Mapping[str, Value]
     """What exact texts in policies, such as the queue's ARN, are in the template."""
     account: str
-    only_canary: bool = True
-    """Whether the canary that the stack makes is the only one: the settings name none."""
+    conditional: Mapping[str, str] = {}
+    """Statements about what the stack makes only if it is asked to, by name, with its condition."""
 
     def written(self, value: Any) -> Value:
         """A policy, or a part of one, in the template's words."""
@@ -55,15 +55,12 @@ class Model(msgspec.Struct, frozen=True):
 
     def statements(self, made: list[dict[str, Any]]) -> list[Value]:
         """Those about what the stack makes only if it is asked to depend on that."""
-        found = []
-        for one in made:
-            written = self.written(one)
-            if one["Sid"] == "Remember":
-                written = when("UsesTable", written)
-            if one["Sid"] == "Canary" and self.only_canary:
-                written = when("HasCanary", written)
-            found.append(written)
-        return found
+        return [
+            when(self.conditional[one["Sid"]], self.written(one))
+            if one["Sid"] in self.conditional
+            else self.written(one)
+            for one in made
+        ]
 
 
 def home_model(needs: Needs) -> Model:
@@ -94,7 +91,20 @@ def home_model(needs: Needs) -> Model:
     recipe = needs.loaded.responders.get("sns")
     if recipe is not None:
         names[str(getattr(recipe.options, "topic_arn", ""))] = ref("Topic")
-    return Model(Needs(changed, needs.loaded, daemon), names, account, not others)
+    conditional = {"Remember": "UsesTable"}
+    if not others:
+        conditional["Canary"] = "HasCanary"
+    return Model(Needs(changed, needs.loaded, daemon), names, account, conditional)
+
+
+def function_model(needs: Needs) -> Model:
+    """The same for a function, which always has a table and never a canary: nobody waits for one."""
+    model = home_model(needs)
+    settings = model.needs.settings
+    without = settings.model_copy(
+        update={"canary": settings.canary.model_copy(update={"keys": []})}
+    )
+    return Model(Needs(without, needs.loaded, model.needs.daemon), model.names, model.account)
 
 
 def name_of(needs: Needs) -> str:

@@ -114,8 +114,15 @@ def test_kubernetes_knows_all_of_it(name: str, version: str) -> None:
 
 def test_the_check_by_schema_can_fail() -> None:
     """Unknown parts are dropped by an API server, and looked for here."""
-    for name, kind in (("sqlite", "ServiceMonitor"), ("keda", "ScaledObject"), ("keda", "Service")):
-        broken = json.loads(json.dumps(only(manifests(name), kind)))
+    kinds = {
+        "ServiceMonitor": "sqlite",
+        "ScaledObject": "keda",
+        "Service": "keda",
+        "ExternalSecret": "secrets",
+    }
+    for kind, name in kinds.items():
+        whole = next(one for one in manifests(name) if one["kind"] == kind)
+        broken = json.loads(json.dumps(whole))
         broken["spec"]["nonsense"] = 1
         with pytest.raises(Exception, match=r"nonsense|unknown"):
             check(broken, "1.31")

@@ -1,5 +1,6 @@
 """The zip of the serverless form is built, the same twice, and works with nothing but what is in it."""
 
+import asyncio
 import json
 import os
 import platform
@@ -7,13 +8,22 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from deploy.serverless.__main__ import MOST, PYTHON, make
+from deploy.serverless.local import Container
 from deploy.serverless.packing import ARCHITECTURES, ROOT, CannotPack, interpreter
+from monitor.simulator.functions import Context
+from monitor.simulator.server import Simulator
+from tests.journey.conftest import ACCOUNT, REGION, lead_to, until
+from tests.journey.functions import NAME, RULE, document, environment
+from tests.journey.scene import client
 from tests.real.services import REQUIRED
+from tests.tables import make_table
+from tests.unit.test_serverless_zip import NEVER_LOADED
 
 WHEELS = ROOT / "dist" / "wheels"
 HERE = next((one for one, wheel in ARCHITECTURES.items() if wheel == platform.machine()), "")
@@ -196,3 +206,43 @@ def test_it_has_the_models_of_the_services_that_it_calls(tree: Path) -> None:
     opened = json.loads(said(OPEN_CLIENTS, tree))
     assert {"kms", "sns", "sts", "dynamodb", "s3"} <= set(opened)
     assert len(opened) < 25
+
+
+@pytest.fixture
+async def simulator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Simulator]:
+    async with Simulator(seed=1) as simulator:
+        lead_to(simulator, monkeypatch)
+        async with client(simulator, "dynamodb", "admin") as dynamodb:
+            await make_table(dynamodb)
+        yield simulator
+
+
+@pytest.mark.real
+@pytest.mark.timeout(300)
+async def test_it_repairs_a_key_with_nothing_but_what_is_in_it(
+    tree: Path, simulator: Simulator
+) -> None:
+    """From an empty environment but for what Lambda sets; and what it never needs it never loads."""
+    _, python = python_of_it()
+    with Container(
+        tree, python, "monitor.serverless.handle", environment(document(simulator))
+    ) as one:
+        function = simulator.functions.add(NAME, one.handle, account=ACCOUNT, region=REGION)
+        function.permitted.add(("events.amazonaws.com", RULE))
+        async with (
+            client(simulator, "events", "admin") as events,
+            client(simulator, "kms", "mallory") as kms,
+        ):
+            await events.remove_targets(Rule=NAME, Ids=[NAME])
+            await events.put_targets(Rule=NAME, Targets=[{"Id": "function", "Arn": function.arn}])
+            key = (await kms.create_key())["KeyMetadata"]["Arn"]
+            await kms.schedule_key_deletion(KeyId=key)
+            await until(lambda: simulator.kms.state_of(key) == "Enabled", 30)
+        await simulator.settle()
+        await simulator.functions.settle()
+        assert {call.error for call in function.calls} == {""}
+        last = await asyncio.to_thread(
+            one.call, {"kms-monitor": "nothing"}, Context(function.arn, 30)
+        )
+    assert "monitor.responders.restore_key" in last.modules
+    assert last.modules & (NEVER_LOADED | {"rich"}) == set()

@@ -157,7 +157,9 @@ def test_no_module_calls_a_service_whose_name_cannot_be_found() -> None:
     assert found == {"SERVICES[resource.kind]", "resource"}
 
 
-@pytest.mark.parametrize("module", ["monitor.assembly", "monitor.opening"])
+@pytest.mark.parametrize(
+    "module", ["monitor.assembly", "monitor.opening", "monitor.serverless.entry"]
+)
 def test_a_start_loads_nothing_that_no_setting_asks_for(module: str) -> None:
     code = f"import sys, {module}; print('\\n'.join(sys.modules))"
     said = subprocess.run(

@@ -47,6 +47,11 @@ def member(account: str = MEMBER, region: str = REGION, **given: str) -> Stack:
     return Stack(template("member"), account, region, **{"Mode": "enforce"} | THERE | given)
 
 
+def serverless(**given: str) -> Stack:
+    code = {"CodeBucket": "code", "CodeKey": "kms-monitor.zip"}
+    return Stack(template("serverless"), HOME, REGION, **{"Mode": "enforce"} | code | given)
+
+
 def generate(*words: str) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, ["generate", "stack", *words])
     return result.exit_code, result.stdout, result.stderr
@@ -88,13 +93,23 @@ EVERY_STACK = {
     "another Region": member(region="us-east-1"),
     "global only": member(region="us-east-1", Events="global"),
     "home's other Region": member(account=HOME, region="us-east-1", RolesIn="us-east-1"),
+    "serverless": serverless(),
+    "serverless, observing": serverless(Mode="observe", SweepEvery="never"),
+    "serverless with all": serverless(
+        Members=MEMBER,
+        Organization="o-exampleorgid",
+        SettingsParameter="/kms-monitor/settings",
+        ConfigRule="yes",
+        Concurrency="5",
+        Email="a@example.com",
+    ),
 }
 
 
 # -- the files
 
 
-@pytest.mark.parametrize("kind", ["home", "member"])
+@pytest.mark.parametrize("kind", ["home", "member", "serverless"])
 def test_the_templates_in_deploy_are_up_to_date(kind: str) -> None:
     """If not: make reference."""
     code, out, err = generate("--config", str(CONFIG), "--kind", kind)
@@ -106,7 +121,7 @@ def test_the_templates_in_deploy_are_up_to_date(kind: str) -> None:
 
 
 @pytest.mark.parametrize("config", [CONFIG, CONFIG.parents[2] / "config/example.yaml"])
-@pytest.mark.parametrize("kind", ["home", "member"])
+@pytest.mark.parametrize("kind", ["home", "member", "serverless"])
 def test_a_template_can_be_given_to_cloudformation_as_such(kind: str, config: Path) -> None:
     _, out, _ = generate("--config", str(config), "--kind", kind)
     assert 0 < len(out.encode()) <= MOST
@@ -150,7 +165,7 @@ def test_the_parameters_of_a_stack_set_are_those_that_aws_knows() -> None:
 
 def test_rules_are_what_the_detectors_look_at() -> None:
     patterns = [(json.loads(one.text), bool(one.reads)) for one in rule_patterns(wanted_by(CONFIG))]
-    for stack in (home(), member()):
+    for stack in (home(), member(), serverless(SweepEvery="never")):
         rules = stack.resources("Events::Rule").values()
         made = [
             (one["EventPattern"], one["State"] == EVERY_EVENT)
@@ -192,14 +207,14 @@ def test_rights_are_those_of_generate_iam(mode: str) -> None:
     assert not {one for one in entered if one.startswith(("sqs:", "sns:", "sts:", "dynamodb:"))}
 
 
-@pytest.mark.parametrize("kind", ["home", "member"])
+@pytest.mark.parametrize("kind", ["home", "member", "serverless"])
 def test_writing_is_asked_for(kind: str, tmp_path: Path) -> None:
     """Also where the settings that it is made from enforce."""
     assert "mode: enforce" in CONFIG.read_text("utf-8")
     assert template(kind)["Parameters"]["Mode"]["Default"] == "observe"
 
 
-@pytest.mark.parametrize("name", ["home, observing", "member, observing"])
+@pytest.mark.parametrize("name", ["home, observing", "member, observing", "serverless, observing"])
 def test_in_mode_observe_nothing_is_written(name: str) -> None:
     allowed = set[str]().union(
         *(actions(one) for each, one in documents(EVERY_STACK[name]) if each.startswith("Role "))
@@ -213,7 +228,9 @@ def test_in_mode_observe_nothing_is_written(name: str) -> None:
     assert writing == set()
 
 
-@pytest.mark.parametrize("stack", [home(), member()], ids=["home", "member"])
+@pytest.mark.parametrize(
+    "stack", [home(), member(), serverless()], ids=["home", "member", "serverless"]
+)
 def test_it_may_take_no_key_away(stack: Stack) -> None:
     assert actions(document(stack, "Role Look"), "Deny") == set(table.NEVER)
 
@@ -380,7 +397,7 @@ def test_roles_are_made_once_in_an_account_and_rules_in_every_region() -> None:
 # -- no attack on a key blinds it, and nothing is lost
 
 
-@pytest.mark.parametrize("kind", ["home", "member"])
+@pytest.mark.parametrize("kind", ["home", "member", "serverless"])
 def test_nothing_is_encrypted_under_a_key_of_the_account(kind: str) -> None:
     for one in template(kind)["Resources"].values():
         named = {name for name in one["Properties"] if "kms" in name.lower()}
