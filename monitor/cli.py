@@ -47,7 +47,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command()(simulate)
+app.command(epilog="Example: kms-monitor simulate --deny 'mallory:kms:Schedule*' --duplicates 0.2")(
+    simulate
+)
 app.command(epilog="Example: kms-monitor demo --stay")(demo)
 app.command(epilog="Example: kms-monitor replay s3://my-trail/AWSLogs --from 7d")(replay)
 app.command(epilog=INVOKE_EXAMPLE)(invoke)

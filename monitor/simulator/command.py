@@ -98,8 +98,6 @@ def simulate(  # noqa: PLR0917 - typer names every option by its parameter
 ) -> None:
     """Run a local AWS around KMS: keys, CloudTrail, EventBridge, SQS and SNS on one port.
 
-    Example: kms-monitor simulate --port 4566 --deny 'mallory:kms:Schedule*' --duplicates 0.2
-
     Ends on Ctrl-C or SIGTERM with exit code 0. Exit code 2: the port is taken, an option is wrong
     or the `simulator` extra is not installed.
     """

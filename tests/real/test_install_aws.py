@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
-from aiobotocore.session import get_session
 
 from monitor.simulator.server import Simulator
+from tests.cloudformation import AWS_WITH_STACKS, make_room
 from tests.real.services import require
 from tests.real.shell import run
 
@@ -32,8 +32,7 @@ def blocks(title: str) -> list[tuple[str, str]]:
 def script() -> str:
     lines = [
         "set -eu",
-        'aws() { if [ "$1" = cloudformation ]; then shift; python -m tests.cloudformation "$@";',
-        '  else command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; fi; }',
+        AWS_WITH_STACKS,
         "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT",
     ]
     first, more = blocks("One account"), blocks("More Regions")
@@ -54,24 +53,6 @@ def script() -> str:
     ]
     # As the guide's last sentence on it says; where nothing is written, nothing can be seen to come back.
     return "\n".join(lines).replace("Mode=observe", "Mode=enforce")
-
-
-async def make_room(simulator: Simulator) -> None:
-    """The simulator has queues and a rule of the same name as the guide's stack."""
-    door: dict[str, Any] = {
-        "endpoint_url": simulator.endpoint_url,
-        "aws_access_key_id": "admin",
-        "aws_secret_access_key": "any",
-    }
-    session: Any = get_session()
-    async with session.create_client("sqs", "eu-west-1", **door) as sqs:
-        for name in ("kms-monitor", "kms-monitor-dlq"):
-            url = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
-            await sqs.delete_queue(QueueUrl=url)
-    for region in ("eu-west-1", "us-east-1"):
-        async with session.create_client("events", region, **door) as events:
-            await events.remove_targets(Rule="kms-monitor", Ids=["kms-monitor"])
-            await events.delete_rule(Name="kms-monitor")
 
 
 @pytest.mark.real

@@ -10,8 +10,7 @@ import pytest
 
 from monitor.simulator.server import Simulator
 from tests.real.services import require
-from tests.real.shell import run
-from tests.real.test_readme import ROOT, script
+from tests.real.shell import ROOT, blocks, run, script
 
 
 @pytest.mark.real
@@ -22,7 +21,7 @@ async def test_the_scene_without_a_cluster(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
     section = text[text.index("## Without a cluster") : text.index("## More")]
     async with Simulator() as elsewhere:
-        code, output = await run(script(section), tmp_path, elsewhere)
+        code, output = await run(script(blocks(section)), tmp_path, elsewhere)
     assert code == 0, output[-4000:]
     told = output.index("enabled again")
     enabled = output.index("Enabled", told)

@@ -1,6 +1,6 @@
 """Commands of others' programs on our pages: that the programs, metrics and labels know what is typed there.
 
-Our own are tests/unit/test_alerts.py's to look at, what a whole page does tests/real's.
+Our own commands and metrics are tests/unit/test_manual.py's to look at, what a whole page does tests/real's.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from awscli.clidriver import create_clidriver
 
-from tests.promql import declared, faults, grouped_by
+from tests.promql import faults, grouped_by
 from tests.unit.test_alerts import ALERTS, RECORDED, RUNBOOKS
 
 PAGES = [Path("README.md"), *sorted(Path("docs").rglob("*.md"))]
@@ -55,16 +55,6 @@ def test_the_aws_command_knows_what_is_asked_of_it() -> None:
         complete = (page, line) not in hints and not options & WHOLE and line[-1] not in "${"
         needed = {name for name, one in known.items() if one.required}
         assert not complete or needed <= options, (page, line)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=str)
-def test_metrics_on_pages_are_metrics(page: Path) -> None:
-    """By their whole names, or in a pattern for `grep` by how they begin."""
-    text = page.read_text(encoding="utf-8")
-    for names, end in re.findall(r"kms_monitor_\(([a-z_|]+)\)(\w*)", text):
-        text += "".join(f" kms_monitor_{one}{end}" for one in names.split("|"))
-    for name in re.findall(r"\bkms_monitor_[a-z_]+\b", text):
-        assert any(one.startswith(name) for one in declared()), name
 
 
 @pytest.mark.parametrize("page", RUNBOOKS.values(), ids=lambda page: page.stem)
