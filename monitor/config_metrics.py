@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 COMPLIANCE: Final = ("COMPLIANT", "NON_COMPLIANT", "NOT_APPLICABLE")
 FAILED: Final = ("refused", "token", "denied", "passing")
-"""FailedEvaluations; an expired result token; no right; what may pass."""
+"""Not taken for a reason of Config's own; an expired result token; no right; what may pass."""
 TRIGGERS: Final = ("change", "oversized", "periodic")
 RESULTS: Final = ("judged", "unreadable", "settings", "denied", "passing", "failed")
 FATES: Final = ("repaired", "known", "told")
