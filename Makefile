@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+DOCS := .venv-docs
 ARGS ?=
 
-.PHONY: demo test deploy-check lint format bench schema reference lock clean lambda-zip
+.PHONY: demo test deploy-check lint format bench schema reference docs docs-serve lock clean lambda-zip
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -17,9 +18,10 @@ help:
 	@echo "make lambda-zip  build dist/*.zip, the serverless form for AWS Lambda, and show sizes and cold start (ARGS=...)"
 	@echo "make bench   run the benchmarks (ARGS=--rigorous for steadier figures)"
 	@echo "make schema  write config/schema.json again, and the chart's schema that it is a part of"
-	@echo "make reference  write again what is made from the code: docs/detectors.md, docs/peers.md, config/example.yaml,"
-	@echo "             deploy/aws/*, deploy/terraform/*, deploy/grafana/*.json, and of the chart: values.schema.json, its table,"
-	@echo "             its rules and dashboards"
+	@echo "make reference  write again what is made from the code: docs/detectors.md, docs/peers.md, docs/reference/*,"
+	@echo "             docs/pictures/*, config/example.yaml, deploy/aws/*, deploy/terraform/*, deploy/grafana/*.json,"
+	@echo "             and of the chart: values.schema.json, its table, its rules and dashboards"
+	@echo "make docs    build the documentation site into ./site; make docs-serve shows it on http://127.0.0.1:8000"
 	@echo "make pictures  draw the dashboards anew for docs/dashboards (needs Prometheus and matplotlib)"
 	@echo "make lock    write requirements/*.txt again"
 
@@ -49,11 +51,12 @@ endif
 
 # What is in deploy/, by the real tools; those that are not installed are named.
 deploy-check: $(STAMP)
-	$(BIN)/pytest tests/unit/test_chart_reference.py tests/unit/test_stack.py tests/unit/test_serverless_zip.py tests/unit/test_alerts.py \
-		tests/unit/test_dashboards.py tests/unit/test_rights.py tests/journey/test_stack.py \
-		tests/journey/test_serverless_stack.py tests/unit/test_serverless_stack.py tests/real/test_stack.py \
-		tests/real/test_terraform.py tests/real/test_install_aws.py tests/real/test_prometheus.py tests/real/test_alertmanager.py \
-		tests/real/test_lambda_zip.py tests/real/test_dashboards.py tests/real/test_chart.py tests/real/test_kustomize.py tests/real/test_container.py
+	$(BIN)/pytest tests/unit/test_chart_reference.py tests/unit/test_stack.py tests/unit/test_serverless_stack.py \
+		tests/unit/test_serverless_zip.py tests/unit/test_alerts.py tests/unit/test_page_commands.py tests/unit/test_dashboards.py \
+		tests/unit/test_rights.py tests/journey/test_births.py tests/journey/test_stack.py tests/journey/test_serverless_stack.py \
+		tests/real/test_stack.py tests/real/test_terraform.py tests/real/test_install_aws.py tests/real/test_install_kubernetes.py \
+		tests/real/test_lambda_zip.py tests/real/test_prometheus.py tests/real/test_alertmanager.py tests/real/test_dashboards.py \
+		tests/real/test_chart.py tests/real/test_kustomize.py tests/real/test_container.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -94,8 +97,25 @@ reference: $(STAMP)
 	for KIND in home member; do $(STACK) --kind $$KIND --terraform deploy/terraform/$$KIND || exit 1; done
 	$(BIN)/python -m tests.peers > docs/peers.md.new
 	mv docs/peers.md.new docs/peers.md
+	$(BIN)/python -m manual
 	$(BIN)/python -m deploy.grafana
 	$(BIN)/python -m deploy.helm.reference
+
+# The site has an environment of its own, so that nobody who wants to see the demo waits for it.
+$(DOCS)/.complete: requirements/docs.txt
+	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	@echo "installing what the documentation site needs into $(DOCS) (once) ..."
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
+# It speaks of its own end of life at each build: docs/decisions.md, "The site".
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(DOCS)/.complete
+	$(DOCS)/bin/mkdocs build $(ARGS)
+
+docs-serve: export NO_MKDOCS_2_WARNING = 1
+docs-serve: $(DOCS)/.complete
+	$(DOCS)/bin/mkdocs serve $(ARGS)
 
 # Plays the attack story before a real Prometheus, and draws what the panels show.
 .PHONY: pictures
@@ -114,10 +134,11 @@ lock:
 		-o requirements/dev.txt
 	$(UV_COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(UV_COMPILE) --group serverless -c requirements/run.txt -o requirements/serverless.txt
+	$(UV_COMPILE) --group docs -c requirements/dev.txt -o requirements/docs.txt
 
 # The same bytes each time; needs the Python of Lambda's runtime, or ARGS=--python=3.11 for another runtime.
 lambda-zip: $(STAMP)
 	@$(BIN)/python -m deploy.serverless $(ARGS)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) $(DOCS) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

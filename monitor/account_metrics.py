@@ -1,9 +1,31 @@
 """The metrics of the guarded accounts, and of the clients that reach them: see `monitor.metrics`."""
 
+from typing import Literal, get_args
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 SOURCES = ("settings", "organization")
 """Where the settings name an account: by its id, or by a path of an organization."""
+
+Service = Literal[
+    "appconfigdata",
+    "cloudtrail",
+    "config",
+    "dynamodb",
+    "events",
+    "iam",
+    "kms",
+    "organizations",
+    "s3",
+    "secretsmanager",
+    "securityhub",
+    "ses",
+    "sns",
+    "sqs",
+    "ssm",
+    "sts",
+]
+"""What of AWS the daemon calls."""
 
 
 class AccountMetrics:
@@ -38,6 +60,14 @@ class AccountMetrics:
             "Sessions that AWS refused before their time and that were made anew.",
             registry=registry,
         )
+        self.denials = Counter(
+            prefix + "client_denials",
+            "AWS calls that were refused because rights or credentials are missing.",
+            ["service"],
+            registry=registry,
+        )
+        for service in get_args(Service):
+            self.denials.labels(service)
         for source in SOURCES:
             self.guarded.labels(source)
         for change in ("joined", "left"):

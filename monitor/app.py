@@ -294,7 +294,7 @@ class App:
                     await store.prune(self.clock.now() - self.settings.store.remember_days * 86400)
             except StoreError as error:
                 self.trouble["store"] = str(error)
-                self.metrics.store_errors.labels("check").inc()
+                self.metrics.store.failed("check")
             else:
                 self.trouble.pop("store", None)
             await asyncio.sleep(min(10, self.settings.store.replica_seconds / 3))

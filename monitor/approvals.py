@@ -18,8 +18,9 @@ from monitor.finding import Finding, Kind
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
-from monitor.policy import Rules, decide, is_own, not_ours
+from monitor.policy import Rules, decide, is_own, may_be_meant, not_ours
 from monitor.standing import YOUNG, minded
+from monitor.store_metrics import StoreCall
 
 
 class Approvals:
@@ -45,6 +46,8 @@ class Approvals:
         decisions = []
         damaged = {one.aspect for one in findings if one.kind is Kind.DAMAGE}
         for finding in findings:
+            if await self.waits(finding, rules):
+                continue
             if finding.kind is Kind.CHANGE and finding.aspect in damaged:
                 continue  # a change that another detector minds: that one's finding decides
             found = [] if short else await self.of(finding, rules)
@@ -90,6 +93,24 @@ class Approvals:
             self.failed("approvals", error)
             return []
 
+    async def waits(self, finding: Finding, rules: Rules) -> bool:
+        """Whether AWS Config tells of what may be approved: it does not say who did it.
+
+        CloudTrail does, and the sweep looks at the key with the patience that this takes.
+        """
+        key = finding.key
+        if not finding.source or finding.kind is not Kind.DAMAGE or key is None:
+            return False
+        known, at = self.knowledge.key(key), finding.event_time
+        aliases, tags = (known.aliases, known.tags) if known else (None, None)
+        meant = may_be_meant(key, aliases, tags, rules, at=at, before=0.0) or any(
+            not one.revoked_at and one.made_at <= at <= one.until
+            for one in await self.of(finding, rules)
+        )
+        if meant:
+            self.log.info("left to CloudTrail and the sweep", key=key.arn, title=finding.title)
+        return meant
+
     async def spent(self, decision: Decision, at: float) -> bool:
         """Whether the approval is spent for this change, now or before."""
         approval, finding = decision.approval, decision.finding
@@ -108,6 +129,6 @@ class Approvals:
             for state in State:
                 self.metrics.approvals.labels(state.value).set(counts[state])
 
-    def failed(self, call: str, error: StoreError) -> None:
-        self.metrics.store_errors.labels(call).inc()
+    def failed(self, call: StoreCall, error: StoreError) -> None:
+        self.metrics.store.failed(call)
         self.log.error("store cannot be used", call=call, error=str(error))

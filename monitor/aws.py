@@ -23,7 +23,8 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from monitor.aws_clients import Clients
+from monitor.account_metrics import Service
+from monitor.aws_clients import EXPIRED, Clients
 from monitor.clock import Clock, SystemClock
 from monitor.entry import Entry
 from monitor.errors import Denied, MonitorError, NotWorthRetrying, WorthRetrying
@@ -209,7 +210,7 @@ class Aws:
         return self.clients.lend(service, region, account, self.may_write)
 
     @asynccontextmanager
-    async def calling(self, service: str, call: str) -> AsyncIterator[None]:
+    async def calling(self, service: Service, call: str) -> AsyncIterator[None]:
         """Around one call: AWS's errors become ours, counted by service and by a bounded code.
 
         Raises `WorthRetrying` for a writing call while the kill switch is on.
@@ -221,6 +222,8 @@ class Aws:
         except (ClientError, BotoCoreError, TimeoutError, OSError) as error:
             code, mine = translate(error, f"{service}:{call}")
             self.metrics.client_errors.labels(service, code).inc()
+            if isinstance(mine, Denied) or code in EXPIRED:
+                self.metrics.accounts.denials.labels(service).inc()
             raise mine from error
 
 

@@ -65,6 +65,7 @@ class Books:
             finding=finding.finding_id,
             event_id=finding.event_id,
             title=finding.title,
+            source=finding.source,
             severity=finding.severity.word,
             key=str(finding.key or ""),
             actor=finding.actor.name,

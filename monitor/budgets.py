@@ -38,6 +38,7 @@ from monitor.finding import Finding, Severity
 from monitor.key import KeyRef
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
+from monitor.store_metrics import StoreCall
 
 MOST = 1_000_000
 """More than anybody counts: what is only to be remembered is never refused."""
@@ -165,6 +166,6 @@ class Budgets:
         except StoreError as error:
             self.store_failed("spend", error)
 
-    def store_failed(self, call: str, error: StoreError) -> None:
-        self.metrics.store_errors.labels(call).inc()
+    def store_failed(self, call: StoreCall, error: StoreError) -> None:
+        self.metrics.store.failed(call)
         self.log.error("store cannot be used", call=call, error=str(error))

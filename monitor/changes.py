@@ -9,9 +9,18 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from monitor.event import KMS, OWN, Event
-from monitor.finding import Aspect
+from monitor.finding import CONFIG_ITEM, Aspect
 from monitor.key import Grant, canonical
-from monitor.parameters import alias_name, mapped, number, region_name, tags_of, text, texts
+from monitor.parameters import (
+    alias_name,
+    mapped,
+    number,
+    region_name,
+    switched_off,
+    tags_of,
+    text,
+    texts,
+)
 from monitor.register import (
     ALIAS,
     DESCRIPTION,
@@ -42,10 +51,19 @@ def changes_of(event: Event) -> dict[str, Any]:
         return {}
     if event.event_source == OWN and event.event_name == SEEN_OTHERWISE:
         return dict(list(mapped(event.request().get("changes")).items())[:MOST])
+    if event.event_name == CONFIG_ITEM:
+        return recorded(event)
     if event.event_source != KMS or event.event_name not in CHANGING:
         return {}
     _, read = CHANGING[event.event_name]
     return dict(list(read(event).items())[:MOST])
+
+
+def recorded(event: Event) -> dict[str, Any]:
+    """What AWS Config's item of a key shows: that its rotation is off, and nothing that is not bad."""
+    item = mapped(event.request().get("configurationItem"))
+    off = switched_off(mapped(item.get("supplementaryConfiguration")).get("KeyRotationStatus"))
+    return {ROTATION: 0} if off else {}
 
 
 def put_key_policy(event: Event) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from monitor.material.command import material
 from monitor.pattern_command import event_pattern
 from monitor.replay.command import replay
 from monitor.rights.command import iam
+from monitor.serverless.command import EXAMPLE as INVOKE_EXAMPLE
+from monitor.serverless.command import invoke
 from monitor.simulator.command import simulate
 from monitor.stack.command import stack
 from monitor.tell_command import tell
@@ -45,9 +47,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command()(simulate)
+app.command(epilog="Example: kms-monitor simulate --deny 'mallory:kms:Schedule*' --duplicates 0.2")(
+    simulate
+)
 app.command(epilog="Example: kms-monitor demo --stay")(demo)
 app.command(epilog="Example: kms-monitor replay s3://my-trail/AWSLogs --from 7d")(replay)
+app.command(epilog=INVOKE_EXAMPLE)(invoke)
 app.add_typer(incidents, name="incidents")
 app.command(epilog="Example: kms-monitor check --config config/example.yaml --offline")(check)
 app.command(epilog="Example: kms-monitor tell --only slack")(tell)

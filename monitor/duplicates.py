@@ -16,6 +16,7 @@ from monitor.decision import Action, Outcome
 from monitor.event import Event
 from monitor.ledger import Claim, Store, StoreError
 from monitor.metrics import Metrics
+from monitor.store_metrics import StoreCall
 
 LEASE_SECONDS = 300.0
 """Longer than judging one event may take; after a crash the event can be judged again then."""
@@ -66,8 +67,8 @@ class Duplicates:
         except StoreError as error:
             self.failed("finish", error)
 
-    def failed(self, call: str, error: StoreError) -> None:
-        self.metrics.store_errors.labels(call).inc()
+    def failed(self, call: StoreCall, error: StoreError) -> None:
+        self.metrics.store.failed(call)
         self.log.error("store cannot be used", call=call, error=str(error))
 
 

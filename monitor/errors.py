@@ -13,6 +13,34 @@ plugin is a defect of the plugin, caught and counted where design.md section 2 a
 """
 
 from collections.abc import Sequence
+from typing import Literal
+
+Flaw = Literal[
+    "bad_signature",
+    "bad_text",
+    "bad_time",
+    "bomb",
+    "corrupt",
+    "empty",
+    "empty_batch",
+    "missing_field",
+    "mixed_batch",
+    "nameless_record",
+    "no_archive",
+    "not_base64",
+    "not_json",
+    "policy_document",
+    "sender_not_allowed",
+    "too_deep",
+    "too_large",
+    "topic_not_allowed",
+    "truncated",
+    "unknown_command",
+    "unknown_shape",
+    "unknown_trigger",
+    "wrong_type",
+]
+"""Why a body cannot be read, in words fit for a metric's label."""
 
 
 class MonitorError(Exception):
@@ -40,9 +68,9 @@ class PluginError(MonitorError):
 
 
 class Unreadable(MonitorError):
-    """A body that cannot be read. `reason` is a short, bounded word fit for a metric label."""
+    """A body that cannot be read."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: Flaw, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
 

@@ -96,6 +96,16 @@ TOOLS: Final = {
 """Parts of a user agent, in small letters: the most telling first."""
 
 
+CONFIG: Final = "config"
+"""How AWS Config is called where it is the witness of a change."""
+CONFIG_ITEM: Final = "ConfigurationItemChangeNotification"
+CONFIG_OVERSIZED: Final = "OversizedConfigurationItemChangeNotification"
+CONFIG_COMPLIANCE: Final = "ComplianceChangeNotification"
+CONFIG_EVENTS: Final = frozenset({CONFIG_ITEM, CONFIG_OVERSIZED, CONFIG_COMPLIANCE})
+"""The `messageType`s of AWS Config that say something about one resource; the others tell of Config's own
+work."""
+
+
 class Actor(msgspec.Struct, frozen=True):
     """Who called, as CloudTrail's `userIdentity` tells it. Every text may be empty."""
 
@@ -217,6 +227,11 @@ class Finding(msgspec.Struct, frozen=True):
     def known_aliases(self) -> tuple[str, ...] | None:
         """The key's aliases as they should be; None where they are not known."""
         return self.aliases if self.aliases_known else None
+
+    @property
+    def source(self) -> str:
+        """`config` where AWS Config is the witness, which is slower than others and names no caller."""
+        return CONFIG if self.event_name in CONFIG_EVENTS else ""
 
     @property
     def finding_id(self) -> str:

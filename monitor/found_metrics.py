@@ -40,7 +40,7 @@ class FoundMetrics:
         )
         self.missed_by_stream = Counter(
             p + "missed_by_stream",
-            "Keys that the sweep found worse than they should be, though no message told of it.",
+            "Keys that the sweep found worse than they should be, though no message told of it in time.",
             ["account", "region"],
             registry=r,
         )

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from monitor.contested import parts_of
 from monitor.decision import Budget, Decision, Outcome, Reason, Stage, Verdict
 from monitor.evidence import Evidence
-from monitor.finding import Actor, Aspect, Finding, Kind, Severity
+from monitor.finding import CONFIG_EVENTS, Actor, Aspect, Finding, Kind, Severity
 from monitor.key import KeyRef, KeyState
 from monitor.signs import is_damage, is_mending, outcomes, turned_out_well
 
@@ -25,6 +25,9 @@ MOST_FINDINGS: Final = 50
 """Findings that are kept: the first, and the latest. All are counted."""
 LATE: Final = 6 * 3600.0
 """Seconds. So much older than an incident a finding may be that belongs to it though it is closed."""
+ENDING: Final = frozenset({KeyState.PENDING_DELETION, KeyState.PENDING_REPLICA_DELETION})
+SLOW: Final = 3600.0
+"""Seconds after the end of an incident, in which AWS Config may still tell of it (aws-facts 4.6)."""
 FAILED: Final = frozenset({Outcome.DENIED, Outcome.REFUSED, Outcome.FAILED})
 
 
@@ -114,6 +117,10 @@ class Incident(msgspec.Struct, frozen=True):
         """Whether an event of that time belongs to it though it is closed."""
         return self.opened_at - LATE <= event_time <= self.closed_at
 
+    def explains(self, event_time: float) -> bool:
+        """Whether AWS Config may have spoken of it at that time: it speaks when all is over."""
+        return self.opened_at <= event_time <= self.closed_at + SLOW
+
 
 class Seen(msgspec.Struct, frozen=True):
     """What a look at the live key brought to light, of what an incident is about."""
@@ -146,9 +153,8 @@ def advance(
         return None
     if is_mending(decision):
         return mend(known, decision, seen, now)
-    if known.open and decision.verdict is not Verdict.DROP:
-        return known, Stage.UNCHANGED
-    return None
+    about = known.open or (decision.finding.source and known.explains(decision.finding.event_time))
+    return (known, Stage.UNCHANGED) if about and decision.verdict is not Verdict.DROP else None
 
 
 def looks(known: Incident, decision: Decision) -> bool:
@@ -206,6 +212,17 @@ def suffer(
     return joined, came
 
 
+def tells_of(known: Incident | None, state: KeyState) -> bool:
+    """Whether the key's incident is open, and somebody told already that the key is in this state.
+
+    What becomes of a key whose deletion was told of is no further news: gone at the end, or Disabled
+    where it was only half put back.
+    """
+    if known is None or not known.open or not known.damaged_at:
+        return False
+    return known.caused in {None, state} | ENDING
+
+
 def begun(finding: Finding, now: float) -> Incident:
     """A new incident, before its first finding is in it."""
     assert finding.key is not None
@@ -220,9 +237,9 @@ def known_stage(known: Incident, finding: Finding) -> Stage | None:
     return next((one.stage for one in known.findings if one.id == finding.finding_id), None)
 
 
-def is_own(event_name: str) -> bool:
-    """Whether it is the daemon's own way to say how it sees a key, and no further call."""
-    return event_name.startswith("KeySeen")
+def is_no_call(event_name: str) -> bool:
+    """Whether it is the daemon's or AWS Config's way to say how it sees a key, and no further call."""
+    return event_name.startswith("KeySeen") or event_name in CONFIG_EVENTS
 
 
 def join(known: Incident, decision: Decision) -> tuple[Stage, Incident]:
@@ -230,8 +247,8 @@ def join(known: Incident, decision: Decision) -> tuple[Stage, Incident]:
     finding = decision.finding
     if (before := known_stage(known, finding)) is not None:
         return before, known
-    names = {one.event_name for one in known.findings if not is_own(one.event_name)}
-    other = bool(names) and finding.event_name not in names and not is_own(finding.event_name)
+    names = {one.event_name for one in known.findings if not is_no_call(one.event_name)}
+    other = bool(names) and finding.event_name not in names and not is_no_call(finding.event_name)
     stage = Stage.REPEATED
     if not known.findings:
         stage = Stage.OPENED

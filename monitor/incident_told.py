@@ -3,7 +3,7 @@
 from typing import Final
 
 from monitor.decision import IncidentNote, Stage
-from monitor.incident import Incident, is_own
+from monitor.incident import Incident, is_no_call
 
 MOST_ACTORS: Final = 5
 
@@ -28,5 +28,5 @@ def told(incident: Incident, stage: Stage, now: float) -> IncidentNote:
 
 def actors(incident: Incident) -> tuple[str, ...]:
     """Whose calls its findings tell of, the latest first."""
-    names = (one.actor for one in reversed(incident.findings) if not is_own(one.event_name))
+    names = (one.actor for one in reversed(incident.findings) if not is_no_call(one.event_name))
     return tuple(dict.fromkeys(names))[:MOST_ACTORS]

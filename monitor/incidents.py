@@ -275,5 +275,5 @@ class Incidents:
             self.metrics.incidents.deadline.remove(key.account, key.region, key.key_id)
 
     def store_failed(self, error: StoreError) -> None:
-        self.metrics.store_errors.labels("incident").inc()
+        self.metrics.store.failed("incident")
         self.log.error("store cannot be used", call="incident", error=str(error))

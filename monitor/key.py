@@ -56,6 +56,11 @@ class KeyRef(msgspec.Struct, frozen=True, order=True):
     def arn(self) -> str:
         return f"arn:{self.partition}:kms:{self.region}:{self.account}:key/{self.key_id}"
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Account and Region."""
+        return self.account, self.region
+
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """The key that `text`, which must be nothing but a key ARN, names; else None."""
@@ -106,6 +111,8 @@ class KeySnapshot(msgspec.Struct, frozen=True):
     """The primary of a multi-Region key, which may be the key itself."""
     replicas: tuple[KeyRef, ...] = ()
     custom_key_store: str = ""
+    spec: str = "SYMMETRIC_DEFAULT"
+    """Only such keys can be rotated by KMS itself (aws-facts 3.2)."""
     policy: str | None = None
     """As canonical JSON: members sorted, no blanks."""
     rotation_days: int | None = None

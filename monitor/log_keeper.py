@@ -38,7 +38,7 @@ class LogKeeper:
         self.store = store
         self.clock = clock
         self.metrics = metrics.action_log
-        self.store_errors = metrics.store_errors
+        self.store_failed = metrics.store.failed
         self.by = by or ourselves()
         self.chain = Chain(store)
         self.waiting: deque[tuple[float, What]] = deque()
@@ -85,7 +85,7 @@ class LogKeeper:
             async with asyncio.timeout(seconds), self.writing:
                 await self.write()
         except (StoreError, TimeoutError) as error:
-            self.store_errors.labels("log").inc()
+            self.store_failed("log")
             self.log.error("store cannot be used", call="log", error=str(error) or "too slow")
             for _, what in self.waiting:
                 what["late"] = True
@@ -129,7 +129,7 @@ class LogKeeper:
         try:
             found = await self.read_on()
         except StoreError as error:
-            self.store_errors.labels("log").inc()
+            self.store_failed("log")
             self.log.error("store cannot be used", call="log", error=str(error))
             return
         if found:

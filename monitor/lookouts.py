@@ -5,7 +5,7 @@ becomes events of our own, which the pipeline judges as it does those from the q
 waits or runs.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from monitor.loops.canary import Canary
 from monitor.loops.escrow_watch import EscrowWatch
 from monitor.loops.held import Held
 from monitor.loops.inventory import Inventory
-from monitor.loops.looking import OurQueue
+from monitor.loops.looking import End, OurQueue
 from monitor.loops.own_road import OwnRoad
 from monitor.loops.sight_watch import SightWatch
 from monitor.loops.silence import Silence
@@ -51,7 +51,9 @@ class Lookouts:
         clock: Clock,
         metrics: Metrics,
         shared: Shared,
+        ends: Iterable[End] = (),
     ) -> None:
+        """`ends`: where events come to us, beside the queues of the settings."""
         self.settings = settings
         self.parts = parts
         self.roads = {
@@ -104,6 +106,7 @@ class Lookouts:
             told_by=told_by(settings),
             tell=self.roads["inventory"].take,
             shared=shared,
+            ends=ends,
         )
         if not settings.watched.discover:
             self.inventory.looked.set()

@@ -7,7 +7,9 @@ material_metrics  escrows and imported material: `Metrics.material`
 settings_metrics  settings that change, rules for response: `Metrics.settings`
 account_metrics   guarded accounts, and clients: `Metrics.accounts`
 channel_metrics   responders that tell by HTTP: `Metrics.channels`
+config_metrics    AWS Config, its rule and its notifications: `Metrics.config`
 replica_metrics   the table, its leases, the leader: `Metrics.replicas`
+store_metrics     calls to the store that failed: `Metrics.store`
 
 Names follow Prometheus: base units, `_total` for counters, `_seconds` for times. Label values come
 from closed lists or from the settings, never from a message: no key id, ARN or principal, but for
@@ -16,7 +18,7 @@ keys with an open incident. What a message names outside those lists is counted 
 
 from importlib.metadata import version
 from platform import python_version
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.platform_collector import PlatformCollector
@@ -25,8 +27,10 @@ from prometheus_client.process_collector import ProcessCollector
 from monitor.account_metrics import AccountMetrics
 from monitor.approval import State
 from monitor.channel_metrics import ChannelMetrics
+from monitor.config_metrics import ConfigMetrics
 from monitor.decision import Budget, Outcome, Reason
 from monitor.delivery import Disposition
+from monitor.errors import Flaw
 from monitor.finding import Severity
 from monitor.found_metrics import AGE_BUCKETS, WORK_BUCKETS, FoundMetrics
 from monitor.incident_metrics import IncidentMetrics
@@ -35,6 +39,7 @@ from monitor.log_metrics import LogMetrics
 from monitor.material_metrics import MaterialMetrics
 from monitor.replica_metrics import ReplicaMetrics
 from monitor.settings_metrics import SettingsMetrics
+from monitor.store_metrics import StoreMetrics
 
 OTHER: Final = "other"
 
@@ -209,9 +214,6 @@ class Metrics(FoundMetrics):
         self.client_errors = Counter(
             p + "client_errors", "AWS calls that failed.", ["service", "error"], registry=r
         )
-        self.store_errors = Counter(
-            p + "store_errors", "Calls to the store that failed.", ["call"], registry=r
-        )
         self.responder_up = Gauge(
             p + "responder_up",
             "1 while the responder could do its work.",
@@ -250,7 +252,9 @@ class Metrics(FoundMetrics):
         self.settings = SettingsMetrics(self.registry, p)
         self.accounts = AccountMetrics(self.registry, p)
         self.channels = ChannelMetrics(self.registry, p)
+        self.config = ConfigMetrics(self.registry, p)
         self.replicas = ReplicaMetrics(self.registry, p)
+        self.store = StoreMetrics(self.registry, p)
         self.approvals = Gauge(
             p + "approvals",
             "Approvals that the store has, by state.",
@@ -284,6 +288,8 @@ class Metrics(FoundMetrics):
         for source in sources or []:
             for disposition in Disposition:
                 self.deliveries.labels(source, disposition.value)
+            for flaw in get_args(Flaw):
+                self.unreadable.labels(source, flaw)
             self.received.labels(source)
             self.in_flight.labels(source)
             self.source_up.labels(source)

@@ -16,20 +16,13 @@ import msgspec
 from monitor.decoding import part, pieces
 from monitor.errors import Unreadable
 from monitor.event import Event, Resource, Wanted, checked
+from monitor.finding import CONFIG_EVENTS
 from monitor.key import KeyRef
 from monitor.shapes import Damage, LogObject, NewLogs, Opened, Place, S3Record
 
 KMS = "aws.kms"
 CONFIG = "config.amazonaws.com"
 NATIVE = frozenset({"KMS CMK Deletion", "KMS Imported Key Material Expiration", "KMS CMK Rotation"})
-CONFIG_EVENTS = frozenset(
-    {
-        "ConfigurationItemChangeNotification",
-        "ComplianceChangeNotification",
-        "OversizedConfigurationItemChangeNotification",
-    }
-)
-"""The `messageType`s that say something about one resource; the others tell of Config's own work."""
 CONFIG_DETAILS = frozenset({"Config Configuration Item Change", "Config Rules Compliance Change"})
 OBJECT_CREATED = "Object Created"
 HURT = {

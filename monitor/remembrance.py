@@ -33,7 +33,7 @@ class Remembrance:
         try:
             await self.store.keep(changed)
         except StoreError as error:
-            self.metrics.store_errors.labels("keep").inc()
+            self.metrics.store.failed("keep")
             self.log.error("store cannot be used", call="keep", error=str(error))
             for entry in changed:
                 self.windows.changed.setdefault((entry.window, entry.event_id), entry)

@@ -19,6 +19,7 @@ from monitor.clock import Clock
 from monitor.ledger import Claim, Store, StoreError
 from monitor.metrics import Metrics
 from monitor.remembrance import Remembrance
+from monitor.store_metrics import StoreCall
 from monitor.windows import Window, Windows
 
 LEASE: Final = "leader"
@@ -127,8 +128,8 @@ class Replicas:
         """What the loops need of it."""
         return Shared(self.leading, self.remembrance.windows, self.refresh)
 
-    def failed(self, call: str, error: StoreError) -> None:
-        self.metrics.store_errors.labels(call).inc()
+    def failed(self, call: StoreCall, error: StoreError) -> None:
+        self.metrics.store.failed(call)
         self.log.error("store cannot be used", call=call, error=str(error))
 
 

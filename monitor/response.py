@@ -18,13 +18,13 @@ from monitor.budgets import Budgets
 from monitor.clock import Clock
 from monitor.decision import Action, Decision, Outcome, Reason, Stage, Verdict
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
-from monitor.finding import Kind, Severity
 from monitor.ledger import Claim, Grant, Store, StoreError, action_id
 from monitor.log_keeper import LogKeeper
 from monitor.metrics import Metrics
 from monitor.plugins import Container, Responder
 from monitor.response_rules import LONGEST
-from monitor.signs import is_calm
+from monitor.signs import ends_for_all, is_calm, is_old_news, lowered
+from monitor.store_metrics import StoreCall
 
 HOLD = 900.0
 """Seconds after a change in a maintenance window, until which CloudTrail's event history should confirm
@@ -94,6 +94,8 @@ class Response:
             decision = lowered(decision)
         if self.incidents is not None:
             decision = self.with_tellers(await self.incidents.note(decision))
+        if decision.finding.source:
+            decision = self.as_second_witness(decision)
         left = [one for one in decision.responders if one not in repairing]
         # Whoever tells has to know what was done about the caller.
         for name in sorted(left, key=lambda one: not self.contains(one)):
@@ -105,6 +107,16 @@ class Response:
         if self.incidents is not None:
             await self.incidents.carried_out(decision)
         return decision
+
+    def as_second_witness(self, decision: Decision) -> Decision:
+        """The same; nobody is told of what AWS Config tells of once more."""
+        fate = "known" if is_old_news(decision) else "told"
+        if any(action.calls for action in decision.done):
+            fate = "repaired"
+        self.metrics.config.notified.labels(fate).inc()
+        if fate != "known":
+            return decision
+        return replace(decision, responders=tuple(one.responder for one in decision.done))
 
     def contains(self, name: str) -> bool:
         return isinstance(self.responders[name], Container)
@@ -318,8 +330,8 @@ class Response:
         except StoreError as error:
             self.store_failed("release", error)
 
-    def store_failed(self, call: str, error: StoreError) -> None:
-        self.metrics.store_errors.labels(call).inc()
+    def store_failed(self, call: StoreCall, error: StoreError) -> None:
+        self.metrics.store.failed(call)
         self.log.error("store cannot be used", call=call, error=str(error))
 
 
@@ -327,20 +339,3 @@ def could_not(action: Action) -> bool:
     """Whether it was tried and nobody was told. What is being done elsewhere was not tried here."""
     good = action.outcome in {Outcome.DONE, Outcome.ALREADY, Outcome.WOULD, Outcome.UNCONFIRMED}
     return not good and bool(action.finished_at)
-
-
-def ends_for_all(decision: Decision) -> bool:
-    """Whether a decision that closes an incident is told to more than it names itself.
-
-    What is told only goes to whom its rule names; with rules those may be others than were told of the
-    incident.
-    """
-    if decision.verdict is Verdict.ACCEPT:
-        return True
-    return decision.finding.kind is Kind.RECOVERY and decision.listeners is not None
-
-
-def lowered(decision: Decision) -> Decision:
-    """The same at low noise: nobody has to get up for it."""
-    severity = min(decision.finding.severity, Severity.LOW)
-    return replace(decision, finding=replace(decision.finding, severity=severity))

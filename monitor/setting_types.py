@@ -14,13 +14,24 @@ def quoted(value: Any) -> Any:
     return value
 
 
-AccountId = Annotated[str, BeforeValidator(quoted), Field(pattern=r"^\d{12}$")]
+AccountId = Annotated[
+    str,
+    BeforeValidator(quoted),
+    Field(pattern=r"^\d{12}$", description="An account's twelve digits, in quotes."),
+]
 Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]{0,20}:[a-z0-9-]+:[^\s]*$", max_length=2048)]
-Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="Such as eu-west-1.")]
 RoleArn = Annotated[
     str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]+$", max_length=640)
 ]
-ExternalId = Annotated[str, Field(min_length=2, max_length=1224)]
+ExternalId = Annotated[
+    str,
+    Field(
+        min_length=2,
+        max_length=1224,
+        description="What the role's trust policy asks for as sts:ExternalId.",
+    ),
+]
 Pattern = Annotated[str, Field(min_length=1, max_length=2048)]
 """With `*`, `?` and `[...]`, as shells have them."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")]

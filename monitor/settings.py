@@ -34,6 +34,8 @@ TopicArn = Annotated[str, Field(pattern=TOPIC_ARN)]
 
 
 class QueueSettings(Model):
+    """A queue that brings events, and how many of its messages are worked on."""
+
     url: str = Field(description="The queue's URL, as SQS gives it.")
     region: Region
     name: str | None = Field(
@@ -65,7 +67,13 @@ class QueueSettings(Model):
     pollers: int = Field(
         default=4, ge=1, le=50, description="Long polls at once under load, at most; one when idle."
     )
-    visibility_seconds: int = Field(60, ge=10, le=43200)
+    visibility_seconds: int = Field(
+        60,
+        ge=10,
+        le=43200,
+        description="How long a message stays hidden while it is worked on; extended at half of it "
+        "for as long as the work lasts.",
+    )
     wait_seconds: int = Field(
         10,
         ge=1,
@@ -95,6 +103,8 @@ class QueueSettings(Model):
 
 
 class LogFileSettings(Model):
+    """CloudTrail's log files in S3, where a queue's messages point at them."""
+
     at_once: int = Field(
         default=2, ge=1, le=32, description="CloudTrail log files read at the same time, at most."
     )
@@ -107,12 +117,18 @@ class LogFileSettings(Model):
 
 
 class WebSettings(Model):
+    """Where `/metrics`, `/healthz` and `/readyz` are served."""
+
     host: str = Field("127.0.0.1", description="0.0.0.0 in a container.")
     port: int = Field(8080, ge=0, le=65535, description="0 takes any free port.")
 
 
 class LogSettings(Model):
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe lines that are written."
+    )
     format: Format = Field("auto", description="auto: text on a terminal, JSON elsewhere.")
 
 
@@ -148,7 +164,9 @@ class Settings(ResponseSettings):
         description="Guarded accounts by where they are in an organization. One that `accounts` "
         "names, too, is guarded as that says.",
     )
-    queues: list[QueueSettings] = Field(min_length=1)
+    queues: list[QueueSettings] = Field(
+        min_length=1, description="Where CloudTrail's events come from."
+    )
     detectors: Detectors = Field(
         {},
         description="By name, with their options, and `mode` where it differs; `false` turns one "

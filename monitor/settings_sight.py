@@ -15,17 +15,19 @@ class WatchedSettings(Model):
         description="Whether the daemon looks for more of them at the start and every hour: the "
         "trails, rules, dead-letter queues, roles and keys behind the queues.",
     )
-    trails: list[Arn] = Field([])
+    trails: list[Arn] = Field([], description="CloudTrail trails that the rules hear of.")
     rules: list[Arn] = Field([], description="EventBridge rules that send events to the queues.")
     buses: list[Arn] = Field([], description="Event buses that the rules stand on.")
     queues: list[Arn] = Field([], description="Beyond `queues`: such as dead-letter queues.")
-    topics: list[Arn] = Field([])
-    subscriptions: list[Arn] = Field([])
+    topics: list[Arn] = Field([], description="SNS topics: on the way to the queues, or to people.")
+    subscriptions: list[Arn] = Field([], description="Subscriptions of those topics.")
     roles: list[Arn] = Field([], description="Roles and users that the daemon is or assumes.")
     policies: list[Arn] = Field([], description="Managed IAM policies of those roles.")
     buckets: list[Arn] = Field([], description="Where trails put log files: arn:aws:s3:::NAME.")
-    log_groups: list[Arn] = Field([])
-    tables: list[Arn] = Field([])
+    log_groups: list[Arn] = Field(
+        [], description="Log groups that trails, or the daemon itself, write to."
+    )
+    tables: list[Arn] = Field([], description="DynamoDB tables, beyond that of `store`.")
     deployments: list[Arn] = Field(
         [], description="What the daemon runs in: stacks, functions, services, instances."
     )

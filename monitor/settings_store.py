@@ -14,6 +14,8 @@ OF_DYNAMODB: Final = frozenset({"table", "region", "role_arn", "external_id", "r
 
 
 class StoreSettings(Model):
+    """What the daemon remembers, and where."""
+
     kind: Literal["sqlite", "memory", "dynamodb"] = Field(
         default="sqlite",
         description="sqlite: a file. memory: forgets everything at the end. dynamodb: a table that "

@@ -6,6 +6,7 @@ user guide, "Event message structure"; Amazon SNS developer guide, "Parsing mess
 
 import msgspec
 
+from monitor.errors import Flaw
 from monitor.event import Event
 
 
@@ -39,7 +40,7 @@ class SnsWrapping(msgspec.Struct, frozen=True):
 class Damage(msgspec.Struct, frozen=True):
     """Why one record of several cannot be read, in the words of `Unreadable`."""
 
-    reason: str
+    reason: Flaw
     detail: str = ""
 
 

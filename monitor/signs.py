@@ -2,8 +2,10 @@
 
 from typing import Final
 
-from monitor.decision import Decision, Outcome, Reason, Verdict
-from monitor.finding import Kind
+from msgspec.structs import replace
+
+from monitor.decision import Decision, Outcome, Reason, Stage, Verdict
+from monitor.finding import Kind, Severity
 
 WELL: Final = frozenset({Outcome.DONE, Outcome.ALREADY})
 
@@ -49,3 +51,34 @@ def is_calm(decision: Decision) -> bool:
     """Whether a change in a maintenance window was confirmed and left as it is."""
     left = not any(one.calls for one in decision.done)
     return decision.verdict is Verdict.ACCEPT and turned_out_well(decision) and left
+
+
+def is_old_news(decision: Decision) -> bool:
+    """Whether AWS Config tells of what people know already, or of what is not so any more.
+
+    It tells of every change that CloudTrail tells of, and later. Its findings are told only where they
+    open an incident, make one worse or end one, or where something was done about them.
+    """
+    finding, incident = decision.finding, decision.incident
+    if not finding.source or any(action.calls for action in decision.done):
+        return False
+    if incident is None:
+        return finding.kind is Kind.DAMAGE and outcomes(decision) == {Outcome.ALREADY}
+    return incident.stage in {Stage.REPEATED, Stage.UNCHANGED}
+
+
+def ends_for_all(decision: Decision) -> bool:
+    """Whether a decision that closes an incident is told to more than it names itself.
+
+    What is told only goes to whom its rule names; with rules those may be others than were told of the
+    incident.
+    """
+    if decision.verdict is Verdict.ACCEPT:
+        return True
+    return decision.finding.kind is Kind.RECOVERY and decision.listeners is not None
+
+
+def lowered(decision: Decision) -> Decision:
+    """The same at low noise: nobody has to get up for it."""
+    severity = min(decision.finding.severity, Severity.LOW)
+    return replace(decision, finding=replace(decision.finding, severity=severity))

@@ -16,11 +16,16 @@ from typing import Any
 import yaml
 from aiobotocore.session import get_session
 
+from monitor.simulator.server import Simulator
 from tests.stacks import Stack
 
 ACCOUNT = "111122223333"
 SERVICES = ("kms", "sqs", "sns", "dynamodb", "iam", "events")
 HOME_REGION = "eu-west-1"
+AWS_WITH_STACKS = """\
+aws() { if [ "$1" = cloudformation ]; then shift; python -m tests.cloudformation "$@"; \
+else command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; fi; }"""
+"""For a reader's shell (tests/real/shell.py): the aws command with these commands in it."""
 
 
 def words() -> argparse.Namespace:
@@ -51,6 +56,24 @@ async def deploy(asked: argparse.Namespace) -> dict[str, str]:
         }
         await stack.deploy(clients.__getitem__)
     return stack.outputs()
+
+
+async def make_room(simulator: Simulator) -> None:
+    """The simulator has queues and a rule of the same name as the guide's stack."""
+    door: dict[str, Any] = {
+        "endpoint_url": simulator.endpoint_url,
+        "aws_access_key_id": "admin",
+        "aws_secret_access_key": "any",
+    }
+    session: Any = get_session()
+    async with session.create_client("sqs", "eu-west-1", **door) as sqs:
+        for name in ("kms-monitor", "kms-monitor-dlq"):
+            url = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
+            await sqs.delete_queue(QueueUrl=url)
+    for region in ("eu-west-1", "us-east-1"):
+        async with session.create_client("events", region, **door) as events:
+            await events.remove_targets(Rule="kms-monitor", Ids=["kms-monitor"])
+            await events.delete_rule(Name="kms-monitor")
 
 
 def main() -> None:

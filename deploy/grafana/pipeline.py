@@ -69,6 +69,7 @@ def pipeline() -> Any:
                     "Each second.",
                     [rate("messages_received_total", "source")],
                     "ops",
+                    runbooks=["KmsMonitorNotConsuming"],
                 ),
                 lines(
                     "Deliveries by disposition",
@@ -231,6 +232,34 @@ def pipeline() -> Any:
                         (increase("mqtt_dropped_total"), "dropped"),
                     ],
                     runbooks=["KmsMonitorNotificationsDropped"],
+                ),
+            ],
+            "AWS Config": [
+                lines(
+                    "Findings from AWS Config",
+                    "`known`: CloudTrail told of it before. Many that are `repaired` or `told` mean that it did not.",
+                    [increase("config_findings_total", "fate")],
+                    stacked=True,
+                ),
+                lines(
+                    "Custom rule: verdicts",
+                    "Only where kms-monitor judges as a rule of AWS Config: docs/config-rule.md.",
+                    [increase("config_evaluations_total", "compliance")],
+                    stacked=True,
+                ),
+                lines(
+                    "Custom rule: no verdict",
+                    "Questions that got none, and verdicts that were not taken, by the reason.",
+                    [
+                        (
+                            increase("config_invocations_total", "end", 'end!="judged"'),
+                            "no verdict: {{end}}",
+                        ),
+                        (
+                            increase("config_evaluations_failed_total", "reason"),
+                            "not taken: {{reason}}",
+                        ),
+                    ],
                 ),
             ],
         },

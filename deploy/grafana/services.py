@@ -116,8 +116,14 @@ def services() -> Any:
                 ),
                 lines(
                     "AWS calls that failed",
-                    "By service and error code. AccessDenied: rights are missing.",
+                    "By service and error code.",
                     [increase("client_errors_total", "service, error")],
+                    stacked=True,
+                ),
+                lines(
+                    "AWS calls that were refused",
+                    "By service, because rights or credentials are missing. Good is none.",
+                    [increase("client_denials_total", "service")],
                     stacked=True,
                     runbooks=["KmsMonitorRightsMissing"],
                 ),

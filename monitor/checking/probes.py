@@ -5,10 +5,11 @@ exist: who has the right is told so, who lacks it is refused. All other writing 
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
+from monitor.account_metrics import Service
 from monitor.aws import Aws
 from monitor.checking.rows import Answer, Said
 from monitor.errors import Denied, MonitorError, NotWorthRetrying
@@ -79,7 +80,7 @@ async def probe(aws: Aws, call: str, target: Target) -> Said:
     given = {key: target.words.get(str(value), value) for key, value in known.given.items()}
     client = await aws.client(service, target.region, target.entry)
     try:
-        async with aws.calling(service, name):
+        async with aws.calling(cast("Service", service), name):
             await getattr(client, known.method)(**given)
     except Denied as error:
         if AMBIGUOUS in str(error):

@@ -25,7 +25,8 @@ from monitor.demo.show import Show
 from monitor.demo.story import ATTACKS, DENIED, KEYS, STORY, Played, Stage
 from monitor.demo.told import Ear
 from monitor.demo.watch import WatchedKms
-from monitor.simulator.server import Knobs, Simulator
+from monitor.simulator.knobs import Knobs
+from monitor.simulator.server import Simulator
 
 HEAR_SECONDS = 10.0
 """How long a scene waits for the monitor's notification."""

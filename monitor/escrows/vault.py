@@ -34,8 +34,14 @@ class Kubernetes(BaseModel, extra="forbid"):
     """Logs in by the token of the pod's service account."""
 
     role: str = Field(min_length=1, max_length=256, description="Vault's role for the pod.")
-    mount: str = Field("kubernetes", pattern=r"^[A-Za-z0-9_/-]{1,128}$")
-    jwt_file: Path = SERVICE_ACCOUNT
+    mount: str = Field(
+        "kubernetes",
+        pattern=r"^[A-Za-z0-9_/-]{1,128}$",
+        description="Where the auth method is mounted.",
+    )
+    jwt_file: Path = Field(
+        SERVICE_ACCOUNT, description="The service account's token; read each time."
+    )
 
 
 class VaultOptions(BaseModel, extra="forbid"):
@@ -48,9 +54,13 @@ class VaultOptions(BaseModel, extra="forbid"):
         description="The secret's path in it, or several that are tried in turn. Placeholders: "
         "account, arn, key_id, material_id, region.",
     )
-    field: str = Field("material", min_length=1, max_length=256)
+    field: str = Field(
+        "material", min_length=1, max_length=256, description="Which field of the secret has it."
+    )
     version: Literal[1, 2] = Field(2, description="Of the KV engine.")
-    namespace: str | None = Field(None, pattern=r"^[A-Za-z0-9_/-]{1,256}$")
+    namespace: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_/-]{1,256}$", description="The namespace; none: the root's."
+    )
     token_file: Path | None = Field(
         None,
         description="A file with the token, such as the sink of a Vault agent; read each time.",
@@ -61,7 +71,7 @@ class VaultOptions(BaseModel, extra="forbid"):
     ca_file: Path | None = Field(
         None, description="CA certificates (PEM). Default: those of the system."
     )
-    timeout_seconds: float = Field(10, gt=0, le=60)
+    timeout_seconds: float = Field(10, gt=0, le=60, description="For one answer of Vault's.")
     encoding: EncodingOption = "base64"
 
     @field_validator("encoding")

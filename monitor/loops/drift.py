@@ -92,13 +92,21 @@ class Drift:
     async def run(self) -> None:
         """Read the rest of one key after the other; for ever."""
         while True:
-            live = await self.unread.get()
-            self.waiting.discard(live.key)
-            try:
-                await self.read(live)
-            except (MonitorError, StoreError) as error:
-                self.report("rest of a key", key=live.key.arn, problem=str(error))
-            await asyncio.sleep(self.pause)
+            await self.read_next(await self.unread.get())
+
+    async def catch_up(self) -> None:
+        """Read the rest of the keys that wait for it, and no more."""
+        while not self.unread.empty():
+            await self.read_next(self.unread.get_nowait())
+
+    async def read_next(self, live: KeySnapshot) -> None:
+        """One of them, and a pause. Never raises."""
+        self.waiting.discard(live.key)
+        try:
+            await self.read(live)
+        except (MonitorError, StoreError) as error:
+            self.report("rest of a key", key=live.key.arn, problem=str(error))
+        await asyncio.sleep(self.pause)
 
     async def read(self, live: KeySnapshot) -> None:
         whole, failures = await self.keys.read_whole(live)

@@ -59,7 +59,7 @@ class Held:
             try:
                 await self.check()
             except StoreError as error:
-                self.metrics.store_errors.labels("held").inc()
+                self.metrics.store.failed("held")
                 self.log.error("store cannot be used", call="held", error=str(error))
             await asyncio.sleep(EVERY)
 

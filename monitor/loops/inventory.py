@@ -21,7 +21,17 @@ from monitor.event import Event
 from monitor.key import KeyRef
 from monitor.knowledge import Knowledge, Watched
 from monitor.loops.found import found_by_others, note_found
-from monitor.loops.looking import Finds, Look, OurQueue, Place, Step, identities, queues, topics
+from monitor.loops.looking import (
+    End,
+    Finds,
+    Look,
+    OurQueue,
+    Place,
+    Step,
+    identities,
+    queues,
+    topics,
+)
 from monitor.loops.looking_around import roads, trails
 from monitor.own_event import own_event
 from monitor.replicas import Shared
@@ -47,8 +57,13 @@ class Inventory:
         told_by: Iterable[str] = (),
         tell: Callable[[Event], bool],
         shared: Shared | None = None,
+        ends: Iterable[End] = (),
     ) -> None:
-        """`topics` bring events into the queues; by `told_by` people are told."""
+        """`topics` bring events into the queues; by `told_by` people are told.
+
+        `ends`: what rules send to beside the queues.
+        """
+        self.ends = tuple(ends)
         self.shared = shared or Shared()
         self.aws = aws
         self.clock = clock
@@ -93,7 +108,7 @@ class Inventory:
         await queues(look, self.queues)
         await topics(look, [*self.topics, *self.told_by], self.queues)
         logged = await trails(look, places)
-        led = await roads(look, places, self.queues, self.topics)
+        led = await roads(look, places, [*self.queues, *self.ends], self.topics)
         await self.resolve(finds)
         self.take_over(finds.watched())
         note_found(self.shared.windows, self.found, self.clock.now())

@@ -6,7 +6,7 @@ See `monitor.loops.inventory`. The names of calls and members are those of AWS's
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,6 +17,26 @@ from monitor.loops.turns import Turns
 
 Place = tuple[str, str]
 """Account and Region."""
+
+
+class End(Protocol):
+    """Where events come to us: a queue, or whatever else rules send to."""
+
+    @property
+    def arn(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def entry(self) -> str:
+        """As `monitor.aws.Aws` knows the role to take; "" for our own credentials."""
+        ...
+
+    @property
+    def bulk(self) -> bool:
+        """Whether it brings log files, which need no rule."""
+        ...
 
 
 class OurQueue(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Any
 from monitor.arns import bucket_arn
 from monitor.event import KMS
 from monitor.key import partition_of
-from monitor.loops.looking import Look, OurQueue, Place, Step
+from monitor.loops.looking import End, Look, Place, Step
 from monitor.loops.turns import Turns
 from monitor.sight.event_pattern import InvalidPatternError, parse
 from monitor.sight.rules import lost
@@ -79,17 +79,17 @@ async def logs(look: Look, client: Any, arn: str) -> bool | None:
 async def roads(
     look: Look,
     places: Sequence[Place],
-    queues: Sequence[OurQueue],
+    ends: Sequence[End],
     topics: Iterable[str],
 ) -> dict[Place, bool | None]:
     """Whether a rule sends the KMS events of each place to us; None where it cannot be told."""
-    targets = [*(queue.arn for queue in queues), *topics]
+    targets = [*(end.arn for end in ends), *topics]
     hubs: set[str] = set()
     all_hubs = True
-    for queue in queues:
-        entry = queue.account if queue.account in dict(places) else queue.entry
-        async with look.step(f"the event buses beside the queue {queue.name}") as asked:
-            client = await look.aws.client("events", queue.region, entry)
+    for end in ends:
+        entry = end.account if end.account in dict(places) else end.entry
+        async with look.step(f"the event buses beside {end.arn}") as asked:
+            client = await look.aws.client("events", end.region, entry)
             async with look.aws.calling("events", "ListEventBuses"):
                 buses = (await client.list_event_buses())["EventBuses"]
             for bus in buses:
@@ -109,7 +109,7 @@ async def roads(
         return sent if all_hubs else sent or None
 
     answers = dict(zip(places, await Turns().each(places, road), strict=True))
-    if any(queue.bulk for queue in queues):
+    if any(end.bulk for end in ends):
         # What comes in log files needs no rule.
         answers = {place: sent or None for place, sent in answers.items()}
     return answers

@@ -58,18 +58,42 @@ class OwnRoad:
                 name = f"judge {event.event_name} {event.event_id}"
                 tasks.create_task(self.see_through(event), name=name)
 
+    async def once(self) -> int:
+        """Judge everything once that was handed in by now. How many of it are not done with.
+
+        Those may be handed in again.
+        """
+        events = [self.arrived.get_nowait() for _ in range(self.arrived.qsize())]
+        now = self.clock.now()
+        try:
+            done = await asyncio.gather(*(self.try_once(event, now) for event in events))
+        finally:
+            self.waiting -= {event.event_id for event in events}
+        return done.count(False)
+
     async def see_through(self, event: Event) -> None:
         """Judge one event, again and again if need be, until it is done with."""
-        name, backoff = event.event_id, Backoff(first=5, longest=LONGEST_PAUSE)
-        delivery = Delivery(name, "", self.source, received_at=self.clock.now())
+        backoff, now = Backoff(first=5, longest=LONGEST_PAUSE), self.clock.now()
+        while True:
+            if await self.try_once(event, now):
+                return
+            await asyncio.sleep(backoff.next())
+
+    async def try_once(self, event: Event, handed_in_at: float) -> bool:
+        """Judge one event that was handed in then; whether it is done with."""
+        name = event.event_id
+        delivery = Delivery(name, "", self.source, received_at=handed_in_at)
         with structlog.contextvars.bound_contextvars(delivery=name, source=self.source):
-            while True:
-                async with self.limit:
-                    disposition = await self.judge.judge(event, delivery)
-                if disposition is not Disposition.RETRY:
-                    break
+            async with self.limit:
+                disposition = await self.judge.judge(event, delivery)
+            if disposition is Disposition.RETRY:
                 self.log.warning("not done yet", about=event.event_name)
-                await asyncio.sleep(backoff.next())
+                return False
+        self.settle(name)
+        return True
+
+    def settle(self, name: str) -> None:
+        """It is done with."""
         self.waiting.discard(name)
         self.settled[name] = None
         if len(self.settled) > MOST_SETTLED:

@@ -70,7 +70,7 @@ class SightWatch:
         try:
             known = {one.arn: one for one in await self.store.sight_baselines()}
         except StoreError as error:
-            self.metrics.store_errors.labels("sight_baselines").inc()
+            self.metrics.store.failed("sight_baselines")
             self.log.error("store cannot be used", call="sight_baselines", error=str(error))
             return
         watched = self.knowledge.watched

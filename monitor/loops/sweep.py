@@ -22,6 +22,7 @@ from monitor.baselines import Baselines
 from monitor.clock import Clock
 from monitor.errors import Denied, MonitorError, NotWorthRetrying
 from monitor.event import Event
+from monitor.incident import tells_of
 from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.knowledge import Knowledge
 from monitor.ledger import Store, StoreError
@@ -242,7 +243,10 @@ class Sweep:
                 self.drift.read_later(live)
         expected = known.state if known else None
         self.met[key] = live.state
-        over = self.consider(live, expected, grace=await self.patience(live, expected))
+        worse = expected is not None and is_worse(live, expected)
+        told = worse and tells_of(await self.store.incident(key), live.state)
+        grace = await self.patience(live, expected)
+        over = self.consider(live, expected, grace=grace, told=told)
         if gone and over:
             del self.met[key]
             self.attention.pop(key, None)
@@ -276,10 +280,13 @@ class Sweep:
             return max(self.pace.grace, HISTORY_SECONDS)
         return self.pace.grace
 
-    def consider(self, live: KeySnapshot, expected: KeyState | None, *, grace: float) -> bool:
+    def consider(
+        self, live: KeySnapshot, expected: KeyState | None, *, grace: float, told: bool
+    ) -> bool:
         """Make an event of a key that needs one, and look at it more often if it needs that.
 
-        Whether there is nothing more to find out about the state that it is in.
+        `told`: an open incident says already how the key is. Whether there is nothing more to find
+        out about the state that it is in.
         """
         now, key = self.clock.now(), live.key
         worse = expected is not None and is_worse(live, expected)
@@ -305,7 +312,11 @@ class Sweep:
 
         again = (self.round,) if self.round else ()
 
-        if overdue and tell(WORSE, live.state, live.deletion_date, math.floor(since), *again):
+        if (
+            overdue
+            and tell(WORSE, live.state, live.deletion_date, math.floor(since), *again)
+            and not told
+        ):
             self.metrics.missed_by_stream.labels(*self.place).inc()
         if expected is None and live.state in FOUND_BAD:
             tell(FOUND, live.state, live.deletion_date, *again)

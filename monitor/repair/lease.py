@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from monitor.errors import WorthRetrying
 from monitor.ledger import Claim, Store, StoreError
+from monitor.store_metrics import StoreCall
 
 SECONDS: Final = 180.0
 """Longer than any repair may take (`monitor.response`), so that it never runs out under one."""
@@ -17,7 +18,7 @@ SECONDS: Final = 180.0
 class Leases:
     """The leases of all that a responder repairs. Without the store the work goes on: `failed` takes note."""
 
-    def __init__(self, store: Store, failed: Callable[[str, StoreError], None]) -> None:
+    def __init__(self, store: Store, failed: Callable[[StoreCall, StoreError], None]) -> None:
         self.store = store
         self.failed = failed
         self.locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -311,6 +311,7 @@ def snapshot(key: KeyRef, metadata: "KeyMetadataTypeDef", now: float) -> KeySnap
         primary=KeyRef.parse(primary.get("Arn", "")),
         replicas=tuple(sorted(one for one in replicas if one)),
         custom_key_store=metadata.get("CustomKeyStoreId", ""),
+        spec=metadata.get("KeySpec") or "SYMMETRIC_DEFAULT",
     )
 
 

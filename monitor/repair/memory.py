@@ -13,6 +13,7 @@ from monitor.knowledge import Knowledge
 from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.register import Changes
+from monitor.store_metrics import StoreCall
 
 
 class Memory:
@@ -77,6 +78,6 @@ class Memory:
             self.failed("use", error)
             raise WorthRetrying(f"the store cannot be written: {error}") from error
 
-    def failed(self, call: str, error: StoreError) -> None:
-        self.metrics.store_errors.labels(call).inc()
+    def failed(self, call: StoreCall, error: StoreError) -> None:
+        self.metrics.store.failed(call)
         self.log.error("store cannot be used", call=call, error=str(error))

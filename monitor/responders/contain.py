@@ -167,7 +167,7 @@ class Contain:
         try:
             granted = await self.store.spend(BUDGET, one.arn, most=most, seconds=HOUR)
         except StoreError as error:
-            self.metrics.store_errors.labels("spend").inc()
+            self.metrics.store.failed("spend")
             raise WorthRetrying(f"the store cannot be written: {error}") from error
         if not granted:
             self.metrics.budget_refusals.labels(Budget.CONTAINMENT.value).inc()

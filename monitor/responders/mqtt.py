@@ -125,7 +125,7 @@ class Mqtt:
             async with asyncio.timeout(HEAD_SECONDS):
                 last = await self.services.store.last_logged()
         except (StoreError, TimeoutError):
-            self.services.metrics.store_errors.labels("log").inc()
+            self.services.metrics.store.failed("log")
         else:
             self.head = f"{last.number}:{last.hash}" if last else None
         return {"log_head": self.head}

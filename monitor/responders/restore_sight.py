@@ -23,6 +23,7 @@ from monitor.sight_repair.accepting import moved
 from monitor.sight_repair.live import Sights
 from monitor.sight_repair.plan import SightCall, plan
 from monitor.sight_repair.resource import Part, Resource, Settings, parsed
+from monitor.store_metrics import StoreCall
 
 ROUNDS = 4
 """How often a plan is made anew when somebody changes the resource while it is being repaired."""
@@ -286,6 +287,6 @@ class RestoreSight:
         if not done:
             raise WorthRetrying("somebody else moved the baseline at the same time")
 
-    def store_failed(self, call: str, error: StoreError) -> None:
-        self.metrics.store_errors.labels(call).inc()
+    def store_failed(self, call: StoreCall, error: StoreError) -> None:
+        self.metrics.store.failed(call)
         self.log.error("store cannot be used", call=call, error=str(error))

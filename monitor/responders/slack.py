@@ -125,7 +125,7 @@ class Slack(HttpChannel):
                     return grant.action.detail if grant.action else ""
                 await asyncio.sleep(0.3)
         except StoreError:
-            self.services.metrics.store_errors.labels("thread").inc()
+            self.services.metrics.store.failed("thread")
         return ""
 
     async def remember(self, name: str, owner: str, root: str) -> None:
@@ -135,13 +135,13 @@ class Slack(HttpChannel):
         try:
             await self.services.store.finish(name, owner=owner, action=action)
         except StoreError:
-            self.services.metrics.store_errors.labels("thread").inc()
+            self.services.metrics.store.failed("thread")
 
     async def give_back(self, name: str, owner: str) -> None:
         try:
             await self.services.store.release(name, owner=owner)
         except StoreError:
-            self.services.metrics.store_errors.labels("thread").inc()
+            self.services.metrics.store.failed("thread")
 
     # -- sending
 

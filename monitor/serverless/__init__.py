@@ -9,3 +9,10 @@ def handle(event: Any, context: Any) -> Any:
     from monitor.serverless.entry import call  # noqa: PLC0415
 
     return call(event, context)
+
+
+def close() -> None:
+    """End what `handle` set up. Lambda ends its containers without a word; others may be kinder."""
+    from monitor.serverless.entry import FUNCTION  # noqa: PLC0415
+
+    FUNCTION.close()

@@ -6,7 +6,7 @@ the beginning of a call, where it is due, and beside its work.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -18,12 +18,15 @@ from monitor.clock import Clock, SystemClock
 from monitor.errors import MonitorError, SettingsError, Unreadable
 from monitor.ledger import StoreError
 from monitor.metrics import Metrics
+from monitor.serverless import emf
 from monitor.serverless.given import Given, settings_text
 from monitor.serverless.guard import Guard
 from monitor.serverless.metrics import InvocationMetrics
 from monitor.serverless.time_left import Context, TimeLeft
 from monitor.serverless.triggers import Batch, Command, Work, recognise
 
+NAMESPACE: Final = "kms-monitor"
+"""Of the metrics, while it is not known what the settings say."""
 LOOK_AGAIN: Final = 60.0
 """Seconds after which settings that may change are read again, at the next call."""
 
@@ -31,11 +34,21 @@ LOOK_AGAIN: Final = 60.0
 class Container:
     """`invoke` for each call, one after the other; `close` at the end, if there is one."""
 
-    def __init__(self, environment: Mapping[str, str], *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        clock: Clock | None = None,
+        write: Callable[[str], object] = sys.stdout.write,
+    ) -> None:
+        """`write` takes the lines with the metrics: what Lambda prints becomes a log."""
         self.environment = environment
         self.clock = clock or SystemClock()
+        self.write = write
         self.metrics = Metrics(CollectorRegistry())
         self.counts = InvocationMetrics(self.metrics.registry)
+        self.changes = emf.Changes(self.metrics.registry)
+        self.namespace = NAMESPACE
         self.guard: Guard | None = None
         self.closing = AsyncExitStack()
         self.looked_at = 0.0
@@ -61,7 +74,14 @@ class Container:
             finally:
                 self.counts.invocations.labels(trigger, result).inc()
                 self.counts.seconds.labels(trigger).observe(self.clock.monotonic() - began)
-                sys.stdout.flush()
+                self.tell_metrics()
+
+    def tell_metrics(self) -> None:
+        """Print what changed; of a call that failed, too."""
+        changed = self.changes.take()
+        if self.namespace:
+            told = emf.lines(changed, self.namespace, self.clock.now())
+            self.write("".join(f"{one}\n" for one in told))
 
     def time_of(self, guard: Guard, context: Context | None) -> TimeLeft:
         given = guard.settings.function
@@ -104,6 +124,7 @@ class Container:
             kept = stack.pop_all()
         await self.close()
         self.guard, self.closing = guard, kept
+        self.namespace = guard.settings.function.metrics_namespace
         self.counts.set_ups.labels("done").inc()
 
     async def close(self) -> None:

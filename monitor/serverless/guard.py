@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from monitor import deeds, logs
 from monitor.assembly import Parts, assemble, load, make_aws
 from monitor.aws import Aws
+from monitor.baselines import Baselines
 from monitor.clock import Clock
 from monitor.errors import MonitorError, Unreadable
 from monitor.guarded import Guarded
@@ -21,15 +22,24 @@ from monitor.ledger import Store, StoreError
 from monitor.metrics import Metrics
 from monitor.opening import open_store, watched_of
 from monitor.policy import own_form
-from monitor.serverless.answering import Answering
+from monitor.repair.live import LiveKeys
+from monitor.serverless.answering import Answering, NotDone
 from monitor.serverless.given import Given
 from monitor.serverless.settings import ServerlessSettings, read_text
 from monitor.serverless.time_left import TimeLeft
 from monitor.serverless.triggers import Batch, Command, RuleInvocation, Work
 from monitor.serverless.working import Working
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from monitor.config_rule.rule import ConfigRule
+    from monitor.serverless.passes import Passes
+    from monitor.serverless.restoring import Restoring
+
 REFRESH: Final = 30.0
 """Seconds after which a call first learns what others noted and accepted."""
+POLICIES: Final = "key_policy_changed"
 PATIENCE: Final = 10.0
 """Seconds that an organization may take to say which accounts it has."""
 
@@ -58,6 +68,11 @@ class Guard:
         self.answering = Answering(settings, aws)
         self.nameless = {account.id: account.regions[0] for account in settings.accounts}
         """Accounts of which it is not known what our own calls are called there, and a Region."""
+        self.arns: set[str] = set()
+        """What the function was called by, and its own ARN."""
+        self.passes: Passes | None = None
+        self.policy_options: BaseModel | None = None
+        """How the settings have key policies judged; None where they leave that out."""
         self.shown_at = self.learnt_at = float("-inf")
         self.log = structlog.get_logger("function")
 
@@ -95,6 +110,8 @@ class Guard:
         )
         closing.callback(parts.archive.close)
         guard = cls(given, settings, parts, aws=aws, store=store, clock=clock, metrics=metrics)
+        if (recipe := loaded.detectors.get(POLICIES)) is not None:
+            guard.policy_options = recipe.options
         for broken in parts.broken:
             metrics.broken_plugins.labels(broken.kind, broken.name).set(1)
             guard.log.error("plugin is broken and left out", problem=str(broken))
@@ -119,6 +136,7 @@ class Guard:
             self.learnt_at = now
         ours = watched_of(self.store)
         if arn:
+            self.arns |= {arn, unqualified(arn)}
             ours = ours.joined(Watched(deployments=frozenset({unqualified(arn)})))
         self.parts.knowledge.watched = self.parts.knowledge.watched.joined(ours)
         await asyncio.gather(*map(self.learn_own_name, dict(self.nameless).items()))
@@ -129,7 +147,7 @@ class Guard:
             await self.store.check()
         except StoreError as error:
             # Deletions have to be undone without the store, too.
-            self.metrics.store_errors.labels("check").inc()
+            self.metrics.store.failed("check")
             self.log.error("store cannot be used", call="check", error=str(error))
         else:
             self.shown_at = self.clock.monotonic()
@@ -161,9 +179,56 @@ class Guard:
                     )
                     return await self.answering.answer(work, await working.results())
                 case RuleInvocation():
-                    raise Unreadable("unknown_trigger", "rules of AWS Config are not judged here")
+                    async with in_time(time):
+                        return await self.judging().evaluate(work.event)
+                case Command(name="restore"):
+                    async with in_time(time):
+                        return await self.restoring().restore(work.event)
+                case Command(name="sweep"):
+                    return await self.looking().once(time)
                 case Command():
-                    raise Unreadable("unknown_command", work.name[:40])
+                    raise Unreadable("unknown_command", f"there is no command {work.name[:40]!r}")
+
+    def looking(self) -> "Passes":
+        """What looks by itself, made when it is first asked for."""
+        if self.passes is None:
+            # Here and not above: a cold start for one event does not wait for it.
+            from monitor.serverless.passes import Passes  # noqa: PLC0415
+
+            self.passes = Passes(
+                self.settings,
+                self.parts,
+                aws=self.aws,
+                store=self.store,
+                clock=self.clock,
+                metrics=self.metrics,
+                arns=sorted(self.arns),
+            )
+        return self.passes
+
+    def judging(self) -> "ConfigRule":
+        """What judges for AWS Config, by the same options as the detector of policies."""
+        from monitor.config_rule.rule import ConfigRule  # noqa: PLC0415 - as above
+
+        return ConfigRule(
+            self.aws,
+            self.parts.knowledge,
+            self.clock,
+            self.metrics,
+            baselines=Baselines(self.store, self.parts.knowledge),
+            policy=self.policy_options,
+        )
+
+    def restoring(self) -> "Restoring":
+        from monitor.serverless.restoring import Restoring  # noqa: PLC0415 - as above
+
+        return Restoring(
+            self.parts.pipeline,
+            LiveKeys(self.aws, self.clock),
+            Baselines(self.store, self.parts.knowledge),
+            self.parts.knowledge,
+            self.clock,
+        )
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
@@ -185,6 +250,16 @@ class Guard:
         while True:
             await asyncio.sleep(self.settings.store.replica_seconds / 3)
             await self.show_life()
+
+
+@asynccontextmanager
+async def in_time(time: TimeLeft) -> AsyncIterator[None]:
+    """Raises `NotDone` once the call has no more time."""
+    try:
+        async with asyncio.timeout(time.left):
+            yield
+    except TimeoutError:
+        raise NotDone("the time was too short") from None
 
 
 async def with_members(

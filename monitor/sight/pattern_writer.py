@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from monitor.event import KMS, Wanted
-from monitor.notices import CONFIG, CONFIG_DETAILS, CONFIG_EVENTS
+from monitor.finding import CONFIG_EVENTS
+from monitor.notices import CONFIG, CONFIG_DETAILS
 from monitor.sight.event_pattern import MAX_PATTERN_CHARACTERS
 from monitor.sight.rules import bridge_source, native, only_reads
 

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
+from monitor.account_metrics import Service
 from monitor.aws import Aws
 from monitor.clock import Clock
 from monitor.errors import NotWorthRetrying, WorthRetrying
@@ -27,7 +28,7 @@ from monitor.sight_repair.plan import (
 )
 from monitor.sight_repair.resource import Kind, Part, Resource, Settings
 
-SERVICES: Mapping[Kind, str] = {
+SERVICES: Mapping[Kind, Service] = {
     Kind.TRAIL: "cloudtrail",
     Kind.RULE: "events",
     Kind.QUEUE: "sqs",

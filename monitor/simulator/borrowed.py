@@ -1,4 +1,4 @@
-"""The one door to moto, which plays SQS, SNS, S3, DynamoDB, IAM and Secrets Manager here.
+"""The one door to moto, which plays SQS, SNS, S3, DynamoDB, IAM, Secrets Manager and SSM here.
 
 moto's WSGI application is called in one thread, one call at a time: its backends are not safe
 from two receives taking the same message. No call may therefore wait, so long polls are done
@@ -32,7 +32,7 @@ from werkzeug.test import run_wsgi_app
 
 from monitor.simulator.wire import Incoming, Outgoing
 
-SERVICES = frozenset({"sqs", "sns", "s3", "dynamodb", "iam", "secretsmanager"})
+SERVICES = frozenset({"sqs", "sns", "s3", "dynamodb", "iam", "secretsmanager", "ssm"})
 
 _LOOK_AGAIN_SECONDS = 0.1
 """How often a long poll looks for messages whose visibility timeout has run out."""

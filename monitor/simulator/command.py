@@ -79,10 +79,24 @@ def simulate(  # noqa: PLR0917 - typer names every option by its parameter
         typer.Option(metavar="SCALE", help="Enforce KMS's request quotas, times this factor."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the dice, to repeat a run.")] = None,
+    recorder: Annotated[
+        bool,
+        typer.Option(
+            "--recorder",
+            help="Have AWS Config record the keys of the first account and Region, and tell it by "
+            "the topic kms-monitor-config; the queue kms-monitor-config-reader has what it told.",
+        ),
+    ] = False,
+    function: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:HANDLER",
+            help="A Python handler that the rule calls as a Lambda function, such as "
+            "monitor.serverless:handle. It has the variables of this command.",
+        ),
+    ] = None,
 ) -> None:
     """Run a local AWS around KMS: keys, CloudTrail, EventBridge, SQS and SNS on one port.
-
-    Example: kms-monitor simulate --port 4566 --deny 'mallory:kms:Schedule*' --duplicates 0.2
 
     Ends on Ctrl-C or SIGTERM with exit code 0. Exit code 2: the port is taken, an option is wrong
     or the `simulator` extra is not installed.
@@ -91,12 +105,9 @@ def simulate(  # noqa: PLR0917 - typer names every option by its parameter
         # Here and not above: it loads moto, for which `kms-monitor --help` should not wait, and
         # which a plain installation does not have.
         from monitor.simulator.deny import DenyRule  # noqa: PLC0415
-        from monitor.simulator.server import (  # noqa: PLC0415
-            ACCOUNTS,
-            REGIONS,
-            Knobs,
-            Simulator,
-        )
+        from monitor.simulator.handlers import find  # noqa: PLC0415
+        from monitor.simulator.knobs import Knobs  # noqa: PLC0415
+        from monitor.simulator.server import ACCOUNTS, REGIONS, Simulator  # noqa: PLC0415
     except ModuleNotFoundError as error:
         _fail(f"{error.name} is missing: pip install 'kms-monitor[simulator]'")
     try:
@@ -112,6 +123,7 @@ def simulate(  # noqa: PLR0917 - typer names every option by its parameter
         )
         for number in account or ():
             _check_account(number)
+        handler = find(function) if function else None
     except ValueError as error:
         _fail(str(error))
     simulator = Simulator(
@@ -123,6 +135,10 @@ def simulate(  # noqa: PLR0917 - typer names every option by its parameter
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, end.set)
         async with simulator:
+            if handler is not None:
+                simulator.deploy(handler)
+            if recorder:
+                await simulator.record()
             there_is = simulator.description()
             if as_json:
                 typer.echo(json.dumps(there_is))

@@ -260,6 +260,7 @@ _DENIED = {
     "events": ("AccessDeniedException", 400),
     "dynamodb": ("AccessDeniedException", 400),
     "secretsmanager": ("AccessDeniedException", 400),
+    "ssm": ("AccessDeniedException", 400),
     "sqs": ("AccessDeniedException", 403),
     "sns": ("AuthorizationError", 403),
 }
@@ -284,12 +285,13 @@ def _is_management(question: Question) -> bool:
     return not data and not about_object
 
 
-_HIDDEN = ("SecretBinary", "SecretString")
-"""Secrets Manager's values, which CloudTrail never shows."""
+_HIDDEN = {"secretsmanager": ("SecretBinary", "SecretString"), "ssm": ("Value",)}
+"""Values that CloudTrail never shows."""
 
 
 def _lent_outcome(question: Question, answer: Outgoing) -> Reply | Refusal:
-    shown = {name: one for name, one in question.parameters.items() if name not in _HIDDEN}
+    hidden = _HIDDEN.get(question.service, ())
+    shown = {name: one for name, one in question.parameters.items() if name not in hidden}
     asked: dict[str, Any] = records.lower_camel(shown)
     if question.service == "s3" and "bucket" in asked:
         asked["bucketName"] = asked.pop("bucket")

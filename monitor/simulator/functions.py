@@ -22,6 +22,8 @@ from monitor.simulator.borrowed import Borrowed
 
 Handler = Callable[[Any, "Context"], Any]
 """As Lambda calls it: event and context; what it returns must be fit for JSON."""
+_GOODBYE_SECONDS = 5.0
+"""How long a function may take to end."""
 _POLL_SECONDS = 0.1
 """How often a queue is looked at that calls a function."""
 
@@ -73,6 +75,11 @@ class Function:
             self._threads.append(thread)
             self._free.put_nowait((handler, thread))
 
+    @property
+    def busy(self) -> bool:
+        """Whether any container is being called."""
+        return self._free.qsize() < len(self._threads)
+
     async def invoke(self, event: Any) -> Any:
         """Call it and wait for its answer. Raises `FunctionError`."""
         container = await self._free.get()
@@ -95,7 +102,10 @@ class Function:
             self.calls.append(Call(event, answer))
             return answer
         finally:
-            call.add_done_callback(lambda done: self._is_free(container, done))
+            if call.done():
+                self._free.put_nowait(container)
+            else:
+                call.add_done_callback(lambda done: self._is_free(container, done))
 
     def _is_free(
         self, container: tuple[Handler, ThreadPoolExecutor], done: "asyncio.Future[Any]"
@@ -104,9 +114,19 @@ class Function:
             done.exception()  # it was told, or came too late to be
         self._free.put_nowait(container)
 
-    def close(self) -> None:
-        for thread in self._threads:
-            thread.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """End the containers, once they are free; handlers may have a `close` for that."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                while self._threads:
+                    handler, thread = await self._free.get()
+                    self._threads.remove(thread)
+                    await loop.run_in_executor(thread, getattr(handler, "close", int))
+                    thread.shutdown(wait=False)
+        except TimeoutError:
+            for thread in self._threads:
+                thread.shutdown(wait=False, cancel_futures=True)
 
 
 class Functions:
@@ -165,8 +185,8 @@ class Functions:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for function in self._all.values():
-            function.close()
+        while self._all:
+            await self._all.popitem()[1].close()
 
     def _start(self, work: Any, name: str) -> None:
         task = asyncio.create_task(work, name=name)

@@ -77,6 +77,11 @@ class Hop:
         self._idle.clear()
         self._wake.set()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no event is on its way."""
+        return self._idle.is_set()
+
     async def settle(self) -> None:
         """Wait until every event that is on its way has been delivered."""
         await self._idle.wait()

@@ -7,7 +7,7 @@ that account logs it. A call on another account's key is recorded twice, joined 
 
 import random
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -31,6 +31,8 @@ class Recorder:
         self, cloudtrail: CloudTrail, hop: Hop, identities: Identities, *, rng: random.Random
     ) -> None:
         self.records: list[dict[str, Any]] = []
+        self.changed: Callable[[str], None] = lambda _arn: None
+        """Called with every key that may be other than it was."""
         self._cloudtrail = cloudtrail
         self._hop = hop
         self._identities = identities
@@ -67,10 +69,14 @@ class Recorder:
             self._keep(copy)
         if isinstance(outcome, Reply) and call.source == "kms.amazonaws.com":
             self._echo(call, outcome)
+            if not outcome.read_only:
+                for arn in keys_in(outcome.resources):
+                    self.changed(arn)
 
     def take_service_event(self, event: ServiceEvent) -> None:
         """Record what KMS did by itself, and send KMS's own event, which needs no trail."""
         self._keep(records.service_record(event, event_id=self._guid()))
+        self.changed(event.key_arn)
         native = records.native_event(event, envelope_id=self._guid())
         if native is not None:
             self._hop.set_out((event.account, event.region, "default"), native)
@@ -115,6 +121,11 @@ class Recorder:
     def _guid(self) -> str:
         # From the seeded dice, so that a run can be repeated to the letter.
         return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+
+
+def keys_in(arns: Iterable[str]) -> list[str]:
+    """Those of keys; a call on an alias has its ARN as well."""
+    return [arn for arn in arns if ":key/" in arn]
 
 
 def _logged(metadata: dict[str, Any]) -> dict[str, Any]:

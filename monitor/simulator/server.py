@@ -8,6 +8,7 @@ async with Simulator() as sim:
 
 import asyncio
 import contextlib
+import os
 import random
 import socket
 import time
@@ -15,21 +16,22 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 from aiohttp import web
 
 from monitor.simulator import world
 from monitor.simulator.attributes import policies_that_stay
 from monitor.simulator.borrowed import Borrowed
 from monitor.simulator.cloudtrail import CloudTrail
+from monitor.simulator.config import Config
 from monitor.simulator.deny import DenyRule
 from monitor.simulator.endpoint import Endpoint
 from monitor.simulator.events import EventBridge
-from monitor.simulator.functions import Functions
+from monitor.simulator.functions import Function, Functions, Handler
 from monitor.simulator.haste import moto_in_haste
 from monitor.simulator.hop import Hop, Road
 from monitor.simulator.identity import Identities
 from monitor.simulator.kms import Kms
+from monitor.simulator.knobs import Knobs
 from monitor.simulator.moves import Moves
 from monitor.simulator.organizations import Organizations
 from monitor.simulator.recorder import Recorder
@@ -44,35 +46,6 @@ REGIONS = ("eu-west-1", "us-east-1")
 _MAX_BODY_BYTES = 64 * 2**20
 _TICK_SECONDS = 1.0
 _GOODBYE_SECONDS = 0.3
-
-
-class Knobs(msgspec.Struct, kw_only=True):
-    """What can be turned while the simulator runs, with `Simulator.set_knob`."""
-
-    deny: tuple[str, ...] = ()
-    """Rules `WHO:SERVICE:ACTION`."""
-    delay: tuple[float, float] = (0.0, 0.0)
-    """Seconds from a call to its event on the bus: from, to."""
-    duplicates: float = 0.0
-    """Probability that an event arrives twice."""
-    disorder: float = 0.0
-    """Seconds within which events are shuffled."""
-    consistency_seconds: float = 0.0
-    """How long KMS may still show a key's old state."""
-    quota_scale: float | None = None
-    """Factor on KMS's request quotas; None for no throttling."""
-    history_delay_seconds: float = 0.0
-    """How long until LookupEvents shows an event."""
-    move_tasks: bool = True
-    """Whether SQS moves dead messages itself (StartMessageMoveTask); not every AWS does."""
-    external_id: str = ""
-    """ExternalId that AssumeRole into another account must bring; empty for none."""
-    untrusting: tuple[str, ...] = ()
-    """Accounts whose roles nobody may assume."""
-    hang: tuple[str, ...] = ()
-    """Rules `WHO:SERVICE:*`: such calls are never answered."""
-    retry_waits: tuple[float, ...] = (60.0, 120.0)
-    """Seconds before a function that failed is called again with the same event."""
 
 
 class Simulator:
@@ -103,6 +76,7 @@ class Simulator:
         self.cloudtrail = CloudTrail(now=now)
         self.bridge = EventBridge(now=now)
         self.organizations = Organizations(self.accounts)
+        self.config = Config(self.kms, now=now, rng=self._dice("config"))
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -123,11 +97,13 @@ class Simulator:
                 regions=self.regions,
             )
             stack.push_async_callback(self._moves.close)
+            stack.push_async_callback(self.config.recording.close)
             stack.push_async_callback(self.functions.close)
             stack.push_async_callback(self._end_tasks)
             self._tasks = [
                 asyncio.create_task(self._hop.run(), name="simulator carries events to targets"),
                 asyncio.create_task(self._tick_for_ever(), name="simulator lets KMS's time pass"),
+                asyncio.create_task(self.config.recording.run(), name="simulator records keys"),
             ]
             application = web.Application(client_max_size=_MAX_BODY_BYTES)
             application.router.add_route("*", "/{path:.*}", self._serve)
@@ -158,8 +134,12 @@ class Simulator:
         self._recorder = Recorder(
             self.cloudtrail, self._hop, self.identities, rng=self._dice("recorder")
         )
+        self._recorder.changed = self.config.recording.changed
+        self.config.emit = self._hop.set_out
+        self.config.send = self._lent.publish
         self._moves = Moves(self._lent, now=self._now)
         self.functions = Functions(self._lent)
+        self.config.call_functions(self.functions)
         self._endpoint = Endpoint(
             kms=self.kms,
             own={
@@ -167,6 +147,7 @@ class Simulator:
                 "events": self.bridge,
                 "sts": Sts(self.identities),
                 "organizations": self.organizations,
+                "config": self.config,
             },
             lent=self._lent,
             moves=self._moves,
@@ -226,6 +207,26 @@ class Simulator:
             "regions": list(self.regions),
         }
 
+    def deploy(self, *handlers: Handler) -> Function:
+        """Let the rule of the first account and Region call a function, beside the queue.
+
+        Each handler is one container. It asks this simulator, as a user of its own: the variables
+        of this process say so.
+        """
+        os.environ |= {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_REGION": self.regions[0],
+            "AWS_ACCESS_KEY_ID": world.NAME,
+            "AWS_SECRET_ACCESS_KEY": "any",
+        }
+        account, region = self.accounts[0], self.regions[0]
+        return world.deploy(self.functions, self.bridge, *handlers, account=account, region=region)
+
+    async def record(self) -> None:
+        """Have AWS Config record the keys of the first account and Region."""
+        account, region = self.accounts[0], self.regions[0]
+        await world.record(self._lent, self.config, account=account, region=region)
+
     def set_knob(self, name: str, value: Any) -> None:
         """Turn one of `Knobs` while the simulator runs; raises AttributeError for another name."""
         getattr(self.knobs, name)
@@ -239,12 +240,18 @@ class Simulator:
 
     async def settle(self) -> None:
         """Wait until every event that is on its way has been delivered."""
-        idle = asyncio.create_task(self._hop.settle(), name="simulator settles")
+        idle = asyncio.create_task(self._idle(), name="simulator settles")
         await asyncio.wait({idle, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in self._tasks:
             if task.done():
                 task.result()  # it never ends but by its own fault: say so, do not wait for ever
         await idle
+
+    async def _idle(self) -> None:
+        # What Config recorded goes the way of all events, and what they led to is recorded again.
+        while not (self._hop.idle and self.config.recording.idle):
+            await self._hop.settle()
+            await self.config.recording.settle()
 
     def _dice(self, part: str) -> random.Random:
         # Each part has dice of its own, so that what one draws does not change another's luck.
@@ -263,6 +270,7 @@ class Simulator:
         self.cloudtrail.history.delay_seconds = knobs.history_delay_seconds
         self.identities.external_id = knobs.external_id
         self._moves.there = knobs.move_tasks
+        self.config.recording.delay = knobs.config_delay_seconds
         self.functions.retry_waits = knobs.retry_waits
 
     async def _end_tasks(self) -> None:

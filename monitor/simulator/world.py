@@ -13,7 +13,9 @@ import msgspec
 
 from monitor.simulator.borrowed import Borrowed
 from monitor.simulator.cloudtrail import CloudTrail
+from monitor.simulator.config import PERMISSION, Config
 from monitor.simulator.events import EventBridge
+from monitor.simulator.functions import Function, Functions, Handler
 from monitor.simulator.words import Caller
 
 NAME = "kms-monitor"
@@ -102,6 +104,38 @@ async def build(
         for place in regions:
             _rule(bridge, owner, place, queue_arn)
     return World(queue_arn, dlq_arn, topic_arn, topic_queue_arn)
+
+
+def deploy(
+    functions: Functions, bridge: EventBridge, *handlers: Handler, account: str, region: str
+) -> Function:
+    """Put a function behind the rule of one place, beside the queue, and let the rule call it."""
+    function = functions.add(NAME, *handlers, account=account, region=region)
+    rule = f"arn:aws:events:{region}:{account}:rule/{NAME}"
+    function.permitted |= {("events.amazonaws.com", rule), PERMISSION}
+    root = Caller(account=account, arn=f"arn:aws:iam::{account}:root")
+    targets = {"Rule": NAME, "Targets": [{"Id": "function", "Arn": function.arn}]}
+    bridge.call("PutTargets", targets, caller=root, account=account, region=region)
+    return function
+
+
+async def record(lent: Borrowed, config: Config, *, account: str, region: str) -> None:
+    """Have AWS Config record the keys of one place, and tell it by a topic of its own.
+
+    A queue is subscribed to the topic, to read what it delivered.
+    """
+    reader = await lent.create_queue(account, region, f"{NAME}-config-reader")
+    topic = await lent.create_topic(account, region, f"{NAME}-config", queue_arn=reader)
+    root = Caller(account=account, arn=f"arn:aws:iam::{account}:root")
+    name = "default"
+    recorder = {"name": name, "roleARN": f"arn:aws:iam::{account}:role/config"}
+    channel = {"name": name, "s3BucketName": f"{NAME}-config-{account}", "snsTopicARN": topic}
+    for operation, parameters in (
+        ("PutConfigurationRecorder", {"ConfigurationRecorder": recorder}),
+        ("PutDeliveryChannel", {"DeliveryChannel": channel}),
+        ("StartConfigurationRecorder", {"ConfigurationRecorderName": name}),
+    ):
+        config.call(operation, parameters, caller=root, account=account, region=region)
 
 
 def _trail(cloudtrail: CloudTrail, account: str, region: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from isal import igzip_lib
 
-from monitor.errors import Unreadable
+from monitor.errors import Flaw, Unreadable
 
 MAGIC = b"\x1f\x8b"
 BROKEN: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment] # isal types it as a value
@@ -44,7 +44,7 @@ class Stats:
     events: int = 0
     insights: int = 0
     """Records that only say how often such a call was made."""
-    damaged: Counter[str] = field(default_factory=Counter)
+    damaged: Counter[Flaw] = field(default_factory=Counter)
     """Records with a wanted name that cannot be read, by reason."""
 
 

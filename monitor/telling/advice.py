@@ -49,6 +49,7 @@ CLASSES: Final = {
     for category, event_names in {
         "availability": "DisableKey EnableKey ScheduleKeyDeletion CancelKeyDeletion DeleteKey"
         " KeySeenWorse KeySeenBad KeySeenEnding KeySeenRight"
+        " ConfigurationItemChangeNotification ComplianceChangeNotification"
         " DisconnectCustomKeyStore ConnectCustomKeyStore DeleteCustomKeyStore UpdateCustomKeyStore",
         "material": "DeleteImportedKeyMaterial ImportKeyMaterial DeleteExpiredKeyMaterial"
         " RotateKeyOnDemand RotateKey DisableKeyRotation EnableKeyRotation",

@@ -39,6 +39,7 @@ goes away or changes its meaning; new members may come at any time):
     account, region, caused   `caused` is the key state that the event leads to, or null
     key           null, or {arn, partition, account, region, id}
     resource      the ARN of what it is about, where that is no key; else ""
+    source        `config` where AWS Config told of it; else ""
     tags          object of texts: the key's, as they should be and as far as they are known
     event         {id, name, time, error_code}; times are ISO-8601 UTC, or null where unknown
     received_at   when the event reached us
@@ -222,6 +223,7 @@ def message(decision: Decision, environment: str, limit: int = LIMIT) -> dict[st
         if key
         else None,
         "resource": clean(finding.resource, limit),
+        "source": finding.source,
         "aspect": finding.aspect.value,
         "techniques": [clean(one, 16) for one in finding.techniques[:MOST_TAGS]],
         "tags": {

@@ -108,6 +108,24 @@ async def test_the_stream_has_its_time(
         assert missed(app) == 0
 
 
+async def test_what_a_message_told_of_is_not_missed_though_it_stays_bad(
+    simulator: Simulator, people: Callable[[str], Person], tmp_path: Path
+) -> None:
+    arn = await people("admin").create_key()
+    sweep = {"every_minutes": 0.01, "grace_minutes": 0.05}
+    async with daemon(settings_for(simulator, tmp_path, mode="observe", sweep=sweep)) as app:
+        await people("mallory").kms.disable_key(KeyId=arn)
+        told = {"detector": "key_disabled", "severity": "high"}
+        await until(lambda: value(app, "findings_total", **told) == 1)
+        drifted = {"detector": "key_drifted", "severity": "high"}
+        await until(lambda: value(app, "findings_total", **drifted) == 1)
+        assert missed(app) == 0
+        # What no message tells of is missed all the same, though the key's incident is open.
+        blind(simulator)
+        await people("mallory").kms.schedule_key_deletion(KeyId=arn)
+        await until(lambda: missed(app) == 1)
+
+
 async def look(settings: Settings, work: Callable[[Sweep], Any]) -> Knowledge:
     """A sweep without its daemon."""
     metrics, clock = Metrics(), SystemClock()

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -153,3 +155,35 @@ async def test_one_page_for_each_key_and_none_for_what_follows_from_another(
     assert states["KmsMonitorCanaryLost", None] == "suppressed"
     assert states["KmsMonitorQueueUnreachable", None] == "active"
     assert "CanaryLost" not in json.dumps(ear.heard)
+
+
+def silences() -> list[list[str]]:
+    """Every command of a runbook that silences its alert."""
+    return [
+        shlex.split(line)
+        for page in sorted(Path("docs/runbooks").glob("KmsMonitor*.md"))
+        for line in page.read_text("utf-8").splitlines()
+        if line.startswith("amtool silence add ")
+    ]
+
+
+async def test_the_silences_of_the_runbooks_silence(tmp_path: Path) -> None:
+    """Each as it stands there, words in capitals included: the alert that it is about is muted."""
+    commands = silences()
+    assert len(commands) > 40
+    async with alertmanager(tmp_path) as (url, _), aiohttp.ClientSession() as session:
+        for words in commands:
+            address = words.index("http://alertmanager:9093")
+            words[address] = url.removesuffix("/api/v2/alerts")
+            code, output = await output_of(require("amtool"), *words[1:])
+            assert code == 0, (words, output)
+        alerts = [
+            {"labels": dict(one.split("=", 1) for one in words if re.match(r"[a-z_]+=", one))}
+            for words in commands
+        ]
+        async with session.post(url, json=alerts) as answer:
+            assert answer.status == 200, await answer.text()
+        async with session.get(url) as answer:
+            found = await answer.json()
+    assert len(found) == len(alerts)
+    assert {one["status"]["state"] for one in found} == {"suppressed"}

@@ -114,8 +114,15 @@ def test_kubernetes_knows_all_of_it(name: str, version: str) -> None:
 
 def test_the_check_by_schema_can_fail() -> None:
     """Unknown parts are dropped by an API server, and looked for here."""
-    for name, kind in (("sqlite", "ServiceMonitor"), ("keda", "ScaledObject"), ("keda", "Service")):
-        broken = json.loads(json.dumps(only(manifests(name), kind)))
+    kinds = {
+        "ServiceMonitor": "sqlite",
+        "ScaledObject": "keda",
+        "Service": "keda",
+        "ExternalSecret": "secrets",
+    }
+    for kind, name in kinds.items():
+        whole = next(one for one in manifests(name) if one["kind"] == kind)
+        broken = json.loads(json.dumps(whole))
         broken["spec"]["nonsense"] = 1
         with pytest.raises(Exception, match=r"nonsense|unknown"):
             check(broken, "1.31")
@@ -269,14 +276,17 @@ def test_keda_looks_at_every_queue_and_never_sends_all_away() -> None:
 def test_the_alerts_and_dashboards_come_along() -> None:
     found = manifests("sqlite")
     groups = only(found, "PrometheusRule")["spec"]["groups"]
+
+    def as_addressed(file: Path) -> str:
+        text = file.read_text(encoding="utf-8")
+        placeholder = "https://kms-monitor.example.org/runbooks/"
+        assert placeholder in text
+        return text.replace(placeholder, "https://wiki.example.org/kms/")
+
     theirs = [
         group
         for file in sorted((reference.DEPLOY / "prometheus").glob("*.rules.yaml"))
-        for group in yaml.safe_load(
-            file.read_text(encoding="utf-8").replace(
-                "https://kms-monitor.example.org/runbooks/", "https://wiki.example.org/kms/"
-            )
-        )["groups"]
+        for group in yaml.safe_load(as_addressed(file))["groups"]
     ]
     assert groups[:-1] == theirs
     assert groups[-1]["name"] == "ours"
@@ -287,7 +297,7 @@ def test_the_alerts_and_dashboards_come_along() -> None:
             assert one["metadata"]["annotations"] == {"grafana_folder": "KMS"}
             dashboards |= one["data"]
     assert {name: json.loads(text) for name, text in dashboards.items()} == {
-        f"kms-monitor-{file.name}": json.loads(file.read_text(encoding="utf-8"))
+        f"kms-monitor-{file.name}": json.loads(as_addressed(file))
         for file in (reference.DEPLOY / "grafana").rglob("*.json")
     }
 

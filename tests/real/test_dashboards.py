@@ -30,7 +30,8 @@ from monitor.demo.people import ACCOUNT, REGION, People, people
 from monitor.demo.rules import put_rules
 from monitor.demo.story import ATTACKS, DENIED, Stage
 from monitor.demo.watch import WatchedKms
-from monitor.simulator.server import Knobs, Simulator
+from monitor.simulator.knobs import Knobs
+from monitor.simulator.server import Simulator
 from tests.dashboards import filled, panels
 from tests.journey.conftest import lead_to
 from tests.real.services import free_port, require

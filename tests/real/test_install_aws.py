@@ -1,21 +1,25 @@
-"""docs/install-aws.md is true: what it says for one account, and for one Region more, is done as a reader does it.
+"""docs/install-aws.md is true: what it says for one account, for one Region more, and of a choice of one's own,
+is done as a reader does it.
 
 `aws cloudformation` is tests/cloudformation.py, for the simulator has no CloudFormation; all other commands are
 the real ones.
 """
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiobotocore.session import get_session
+import yaml
 
 from monitor.simulator.server import Simulator
+from tests.cloudformation import AWS_WITH_STACKS, make_room
 from tests.real.services import require
 from tests.real.shell import run
 
 ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy" / "aws"
 GUIDE = (ROOT / "docs" / "install-aws.md").read_text("utf-8")
 BLOCK = re.compile(r"^```sh( background)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -28,14 +32,15 @@ def blocks(title: str) -> list[tuple[str, str]]:
 def script() -> str:
     lines = [
         "set -eu",
-        'aws() { if [ "$1" = cloudformation ]; then shift; python -m tests.cloudformation "$@";',
-        '  else command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; fi; }',
+        AWS_WITH_STACKS,
         "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT",
     ]
     first, more = blocks("One account"), blocks("More Regions")
-    assert (len(first), len(more)) == (3, 1)
+    own = blocks("Your own choice of detectors and responders")
+    assert (len(first), len(more), len(own)) == (3, 1, 1)
     for background, text in [*more, *first]:
         lines += [f"{text.strip()} > background.log 2>&1 &"] if background else [text]
+    lines += [text for _, text in own]
     # What a reader would do next: wait until it watches, and attack.
     lines += [
         "ready() { curl --silent --fail http://127.0.0.1:8080/readyz; }",
@@ -50,31 +55,13 @@ def script() -> str:
     return "\n".join(lines).replace("Mode=observe", "Mode=enforce")
 
 
-async def make_room(simulator: Simulator) -> None:
-    """The simulator has queues and a rule of the same name as the guide's stack."""
-    door: dict[str, Any] = {
-        "endpoint_url": simulator.endpoint_url,
-        "aws_access_key_id": "admin",
-        "aws_secret_access_key": "any",
-    }
-    session: Any = get_session()
-    async with session.create_client("sqs", "eu-west-1", **door) as sqs:
-        for name in ("kms-monitor", "kms-monitor-dlq"):
-            url = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
-            await sqs.delete_queue(QueueUrl=url)
-    for region in ("eu-west-1", "us-east-1"):
-        async with session.create_client("events", region, **door) as events:
-            await events.remove_targets(Rule="kms-monitor", Ids=["kms-monitor"])
-            await events.delete_rule(Name="kms-monitor")
-
-
 @pytest.mark.real
 @pytest.mark.timeout(240)
 async def test_what_the_guide_says_is_done(tmp_path: Path) -> None:
     for tool in ("aws", "curl"):
         require(tool)
-    for folder in ("deploy", "docs"):
-        (tmp_path / folder).symlink_to(ROOT / folder)
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")  # a module is made anew there
     async with Simulator() as simulator:
         await make_room(simulator)
         ours = {"PYTHONPATH": str(ROOT), "STACKS": str(tmp_path)}
@@ -82,6 +69,17 @@ async def test_what_the_guide_says_is_done(tmp_path: Path) -> None:
     log = (tmp_path / "background.log").read_text() if code else ""
     assert code == 0, output[-3000:] + log[-3000:]
     assert output.splitlines()[-1] == "Enabled"
+    for name in ("home", "member"):
+        assert loaded(tmp_path / f"{name}.yaml").keys() == loaded(DEPLOY / f"{name}.yaml").keys()
+    made = tmp_path / "deploy" / "terraform" / "home"
+    assert {one.name for one in made.iterdir()} == {
+        one.name for one in (ROOT / made.relative_to(tmp_path)).iterdir()
+    }
+
+
+def loaded(template: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(template.read_text("utf-8"))
+    return found
 
 
 def test_the_stack_set_commands_name_files_that_are_there() -> None:

@@ -6,9 +6,6 @@ in one shell, in a copy of the tree. Blocks marked `background` keep running.
 
 import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -18,50 +15,11 @@ from monitor.event import Event
 from monitor.finding import Kind
 from monitor.simulator.server import Simulator
 from tests.real.services import require
-from tests.real.shell import run
+from tests.real.shell import ROOT, blocks, copy_tree, run, script
 
-ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```(\w+)( background)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = [match.groups() for match in BLOCK.finditer((ROOT / "README.md").read_text())]
+BLOCKS = blocks((ROOT / "README.md").read_text())
 RUN_ELSEWHERE = "make test\n"
 """It is what runs this test; `.ci/run` is checked to run exactly that."""
-
-
-def script() -> str:
-    """All the blocks as one shell script."""
-    lines = [
-        "set -eu",
-        # The aws command, version 1, ignores AWS_ENDPOINT_URL for SQS.
-        'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }',
-        "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT",
-    ]
-    for language, background, text in BLOCKS:
-        if language == "yaml":
-            name = text.removeprefix("# ").partition(".yaml")[0] + ".yaml"
-            lines.append(f"cat > {name} <<'END_OF_FILE'\n{text}END_OF_FILE")
-        elif language == "sh" and background:
-            lines += [f"{text.strip()} > background.log 2>&1 &", "sleep 4"]
-        elif language == "sh" and text != RUN_ELSEWHERE:
-            lines.append(text)
-    return "\n".join(lines)
-
-
-def copy_tree(target: Path) -> None:
-    files = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.splitlines()
-    for name in files:
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
-    # make must find its work done: it would install the copy into the environment of the tests.
-    (target / ".venv").symlink_to(Path(sys.prefix))
-    for name in ("pyproject.toml", "requirements/dev.txt"):
-        os.utime(target / name, (0, 0))
 
 
 @pytest.mark.real
@@ -70,14 +28,18 @@ async def test_every_command_works(tmp_path: Path) -> None:
     for tool in ("aws", "curl", "git", "make"):
         require(tool)
     copy_tree(tmp_path)
+    here = [one for one in BLOCKS if one[2] != RUN_ELSEWHERE]
     async with Simulator() as simulator:
         # How pip reaches its index is the machine's business.
         pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-        code, output = await run(script(), tmp_path, simulator, **pip)
+        code, output = await run(script(here), tmp_path, simulator, **pip)
     assert code == 0, output[-4000:]
     assert '"status": "ok"' in output
     assert "kms_monitor_source_up{" in output
-    assert "PendingDeletion" in output.splitlines()[-1]
+    *_, rehearsed, told, enabled = output.splitlines()
+    assert "PendingDeletion" in rehearsed
+    assert "Enabled" in enabled
+    assert "enabled again" in told
 
 
 def test_ci_runs_the_test_command() -> None:
@@ -86,7 +48,7 @@ def test_ci_runs_the_test_command() -> None:
 
 
 def test_the_detector_is_one() -> None:
-    text = next(text for language, _, text in BLOCKS if language == "python")
+    text = next(content for language, _, content in BLOCKS if language == "python")
     names: dict[str, type] = {}
     exec(text, names)
     event = msgspec.convert(

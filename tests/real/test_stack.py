@@ -8,7 +8,7 @@ import pytest
 from tests.real.services import require
 
 ROOT = Path(__file__).parents[2]
-TEMPLATES = ["home.yaml", "member.yaml", "serverless.yaml", "table.yaml"]
+TEMPLATES = ["home.yaml", "member.yaml", "remediation.yaml", "serverless.yaml", "table.yaml"]
 REGIONS = ["eu-west-1", "us-east-1", "us-gov-west-1"]
 
 

@@ -301,7 +301,7 @@ async def test_each_format_alone_and_in_a_digest(
         secret_env="SIGNING_SECRET",
         format=form,
         per_minute=1,
-        digest_seconds=0.05,
+        digest_seconds=0.5,
     )
     one = Webhook(about, given())
     await asyncio.gather(*(one.respond(at_stage(Stage.OPENED, number)) for number in range(3)))

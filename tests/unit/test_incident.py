@@ -23,6 +23,7 @@ from monitor.incident import (
     Seen,
     advance,
     looks,
+    tells_of,
 )
 from monitor.incident_told import told
 from monitor.key import Grant, KeyRef, KeySnapshot, KeyState
@@ -98,6 +99,32 @@ def closed() -> Incident:
     incident, stage = go(opened(), enabled(), RIGHT)
     assert stage is Stage.CLOSED
     return incident  # type: ignore[no-any-return]
+
+
+# -- whether somebody told how a key is
+
+
+@pytest.mark.parametrize(
+    ("known", "state", "tells"),
+    [
+        (None, S.DISABLED, False),
+        (opened(), S.DISABLED, True),
+        (opened(), S.PENDING_DELETION, False),
+        (go(opened(), scheduled(O.DENIED))[0], S.PENDING_DELETION, True),
+        (go(opened(), scheduled(O.DENIED))[0], S.GONE, True),
+        # The deletion was cancelled, and AWS refused to enable the key.
+        (go(None, scheduled(O.DENIED))[0], S.DISABLED, True),
+        (go(opened(), enabled(), RIGHT)[0], S.DISABLED, False),
+        # Of the policy alone.
+        (go(None, policy_changed())[0], S.DISABLED, False),
+        # A finding that does not know to which state it led.
+        (opened(caused=None), S.UNAVAILABLE, True),
+    ],
+)
+def test_what_an_open_incident_tells_of_a_key(
+    known: Incident | None, state: KeyState, tells: bool
+) -> None:
+    assert tells_of(known, state) is tells
 
 
 # -- what opens one

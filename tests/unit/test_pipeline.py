@@ -350,7 +350,7 @@ async def test_what_sns_wrapped_is_believed_only_if_it_is_of_sns(
 async def test_one_bad_log_file_does_not_hold_up_the_others() -> None:
     files: dict[str, list[Any]] = {
         "good": [event(eventID="1")],
-        "broken": [event(eventID="2"), Unreadable("not_gzip")],
+        "broken": [event(eventID="2"), Unreadable("corrupt")],
         "also": [event(eventID="3")],
     }
     world = World(archive=Archive(**files))

@@ -188,6 +188,35 @@ class Kms:
             other = given["PrimaryRegion"]
             self._quotas.take(account, other, operation, scale=scale, now=now)
 
+    # -- for AWS Config, which sees every key -----------------------------------------------------
+
+    def keys_of(self, account: str, region: str) -> list[str]:
+        """The ARNs of all keys that are there, AWS's own included, in the order of their creation."""
+        found = [key for ref, key in self._vault.keys.items() if not key.gone]
+        return [key.arn for key in found if (key.ref.account, key.ref.region) == (account, region)]
+
+    def described(self, arn: str) -> tuple[dict[str, Any], bool, dict[str, str]] | None:
+        """KeyMetadata, whether the key rotates, and its tags, as they truly are; None if it is gone."""
+        ref = KeyRef.parse(arn)
+        key = self._vault.keys.get(ref) if ref is not None else None
+        now = self._now()
+        age(self._vault, now, finish=False)
+        if key is None or key.gone:
+            return None
+        account, region = key.ref.account, key.ref.region
+        call = Call(
+            self._vault,
+            "CreateKey",  # no call that reads: it sees no old state
+            {},
+            caller=Caller(account=account, arn="", service="config.amazonaws.com"),
+            account=account,
+            region=region,
+            now=now,
+            lag=0.0,
+        )
+        rotates = key.rotation.period_days is not None
+        return lifecycle.metadata(call, key), rotates, dict(key.tags)
+
     # -- for tests and the demo ----------------------------------------------------------------
 
     @property

@@ -100,3 +100,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{- /* The text with your address of the runbooks instead of the placeholder; of the root and the text. */}}
+{{- define "kms-monitor.runbooks" -}}
+{{- $root := index . 0 -}}
+{{- index . 1 | replace "https://kms-monitor.example.org/runbooks" (trimSuffix "/" $root.Values.prometheusRule.runbookUrl) -}}
+{{- end -}}
