@@ -76,7 +76,12 @@ class Container:
         self.process = subprocess.Popen(
             [str(python), "-I", "-B", "-c", WORKER, str(tree), handler],
             cwd=tree,
-            env={"PATH": os.defpath, "LAMBDA_TASK_ROOT": str(tree), **environment},
+            env={
+                "PATH": os.defpath,
+                "LAMBDA_TASK_ROOT": str(tree),
+                "AWS_LAMBDA_FUNCTION_NAME": "kms-monitor",
+                **environment,
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
