@@ -68,6 +68,9 @@ def sections() -> Iterator[str]:
         yield f"## {name}"
         yield " ".join(intro(name, schema))
         yield tables.settings(rows.below(schema, name))
+    yield "## function"
+    yield "Only of the serverless form, which has no `queues`."
+    yield tables.settings(rows.below(rows.FUNCTION, "function"))
 
 
 def parted() -> tuple[list[tuple[str, Schema]], list[tuple[str, Schema]]]:
