@@ -73,14 +73,9 @@ def page() -> str:
     lines = []
     for one in all_metrics():
         names = [one.name] + [one.name + suffix for suffix in SUFFIXES["histogram"]]
+        labels = " ".join(f"`{label}`" for label in one.labels)
         links = [alerts.link(alert) for name in names for alert in used.get(name, ())]
-        lines.append(
-            (
-                f"`{one.name}`",
-                one.type,
-                " ".join(f"`{label}`" for label in one.labels),
-                tables.plain(one.meaning),
-                " ".join(dict.fromkeys(links)),
-            )
-        )
-    return HEAD + tables.table(("metric", "type", "labels", "meaning", "alerts"), lines) + "\n"
+        asked = f"<br>Alerts: {', '.join(dict.fromkeys(links))}" if links else ""
+        kind = f"{one.type} by {labels}" if labels else one.type
+        lines.append((f"`{one.name}`<br>{kind}", tables.plain(one.meaning) + asked))
+    return HEAD + tables.table(("metric, type and labels", "what it says"), lines) + "\n"
