@@ -160,6 +160,12 @@ def test_commands_on_a_page_are_commands(page: str) -> None:
         assert wrong_with(line) == "", line
 
 
+def test_commands_are_found_where_they_stand() -> None:
+    found = {page: pages.commands(text) for page, text in BY_HAND.items()}
+    assert sum(map(len, found.values())) > 150
+    assert sum(len(lines) for page, lines in found.items() if "runbooks" in page) > 40
+
+
 def wrong_with(line: str) -> str:
     """What the command line would refuse, or nothing."""
     words = shlex.split(line, comments=True)
