@@ -21,6 +21,8 @@ class FailureQueue(Model):
 
 
 class FunctionSettings(Model):
+    """How the function runs, and what it does where the daemon would wait."""
+
     region: Region | None = Field(
         default=None, description="Where the function runs; default: AWS_REGION, which Lambda sets."
     )
