@@ -8,6 +8,7 @@ settings_metrics  settings that change, rules for response: `Metrics.settings`
 account_metrics   guarded accounts, and clients: `Metrics.accounts`
 channel_metrics   responders that tell by HTTP: `Metrics.channels`
 config_metrics    AWS Config, its rule and its notifications: `Metrics.config`
+mqtt_metrics      the broker: `Metrics.mqtt`
 replica_metrics   the table, its leases, the leader: `Metrics.replicas`
 store_metrics     calls to the store that failed: `Metrics.store`
 
@@ -37,6 +38,7 @@ from monitor.incident_metrics import IncidentMetrics
 from monitor.key import KeyState
 from monitor.log_metrics import LogMetrics
 from monitor.material_metrics import MaterialMetrics
+from monitor.mqtt_metrics import MqttMetrics
 from monitor.replica_metrics import ReplicaMetrics
 from monitor.settings_metrics import SettingsMetrics
 from monitor.store_metrics import StoreMetrics
@@ -243,18 +245,6 @@ class Metrics(FoundMetrics):
             ["responder"],
             registry=r,
         )
-        self.mqtt_connected = Gauge(
-            p + "mqtt_connected", "1 while the MQTT broker has us connected.", registry=r
-        )
-        self.mqtt_reconnects = Counter(
-            p + "mqtt_reconnects", "Connections to the MQTT broker made anew.", registry=r
-        )
-        self.mqtt_waiting = Gauge(
-            p + "mqtt_waiting_messages", "Messages kept while the MQTT broker is away.", registry=r
-        )
-        self.mqtt_dropped = Counter(
-            p + "mqtt_dropped", "Messages dropped because the buffer was full.", registry=r
-        )
         self.keys_known = Gauge(
             p + "known_keys",
             "Customer managed keys at the last look at all of them.",
@@ -280,6 +270,7 @@ class Metrics(FoundMetrics):
         self.config = ConfigMetrics(self.registry, p)
         self.replicas = ReplicaMetrics(self.registry, p)
         self.store = StoreMetrics(self.registry, p)
+        self.mqtt = MqttMetrics(self.registry, p)
         self.approvals = Gauge(
             p + "approvals",
             "Approvals that the store has, by state.",

@@ -16,6 +16,7 @@ from tests.unit.test_alerts import ALERTS, RECORDED, RUNBOOKS
 
 PAGES = [Path("README.md"), *sorted(Path("docs").rglob("*.md"))]
 GLOBAL = {"region", "output", "query", "profile", "endpoint-url", "no-cli-pager", "no-paginate"}
+GLOBAL |= {"cli-binary-format"}  # of version 2 alone, which users have
 PAGING = {"max-items", "page-size", "starting-token"}
 INLINE = re.compile(r"`aws ([a-z0-9-]+ [a-z]+-[a-z-]+[^`]*)`")
 """In a sentence, where what is known already may be left out."""
