@@ -9,6 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from manual import alerts, tables
 from monitor.metrics import Metrics
+from monitor.serverless.metrics import InvocationMetrics
 from tests.promql import SUFFIXES, selectors
 
 HEAD: Final = f"""\
@@ -24,6 +25,9 @@ Beside these there are `process_*` and `python_info`, as every Python program ha
 counters are added up, gauges about the store are the same for all, so take their maximum. Rules that do it right:
 [kms-monitor.rules.yaml](../../deploy/prometheus/kms-monitor.rules.yaml); pictures: [dashboards.md](../dashboards.md).
 
+A function is not scraped: it prints the same metrics for CloudWatch, with fewer labels ([serverless.md](../serverless.md#watch-it)), and those of
+its calls, which no daemon has.
+
 """
 
 
@@ -37,7 +41,9 @@ class Series(NamedTuple):
 
 def all_metrics() -> list[Series]:
     found = []
-    for one in set(Metrics(CollectorRegistry()).registry._collector_to_names):  # noqa: SLF001
+    registry = Metrics(CollectorRegistry()).registry
+    InvocationMetrics(registry)
+    for one in set(registry._collector_to_names):  # noqa: SLF001
         assert isinstance(one, MetricWrapperBase)
         suffixes = SUFFIXES[str(one._type)]  # noqa: SLF001
         suffix = suffixes[0] if len(suffixes) == 1 else ""

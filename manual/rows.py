@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from monitor.schema import settings_schema
+from monitor.serverless.settings import ServerlessSettings
 
 Schema = dict[str, Any]
 SCHEMA: Final = settings_schema()
@@ -124,5 +125,16 @@ def number(value: float) -> str:
 
 
 def all_settings() -> list[Row]:
-    """Those of the daemon and, by their whole paths, the options of built-in plugins."""
-    return list(rows(SCHEMA))
+    """Those of the daemon and, by their whole paths, the options of built-in plugins; of a function, too."""
+    return [*rows(SCHEMA), *of_a_function()]
+
+
+def of_a_function() -> Iterator[Row]:
+    """What only the settings of a function have: see docs/serverless.md."""
+    whole = ServerlessSettings.model_json_schema()
+    name = "function"
+    models = {one: inner for one, inner in whole["$defs"].items() if one not in SCHEMA["$defs"]}
+    SCHEMA["$defs"].update(models)
+    schema = whole["properties"][name]
+    yield row(name, schema, required=False)
+    yield from below(schema, name)

@@ -68,6 +68,11 @@ def sections() -> Iterator[str]:
         yield f"## {name}"
         yield " ".join(intro(name, schema))
         yield tables.settings(rows.below(schema, name))
+    yield "## function"
+    yield (
+        "Only in the settings of a function, which has no `queues`. More: [serverless.md](../serverless.md)."
+    )
+    yield tables.settings([one for one in rows.of_a_function() if one.path != "function"])
 
 
 def parted() -> tuple[list[tuple[str, Schema]], list[tuple[str, Schema]]]:

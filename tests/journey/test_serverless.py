@@ -288,7 +288,7 @@ async def test_a_sweep_puts_back_what_no_event_told_of(
         await asyncio.sleep(1.3)
         await function.invoke({"detail-type": "Scheduled Event", "source": "aws.events"})
         assert await people("admin").state(arn) == "Enabled"
-        assert await function.invoke(SWEEP) == {"keys": 1}
+        assert await function.invoke(SWEEP) == {"keys": 1, "unread": 0}
 
 
 async def test_a_sweep_knows_the_rule_that_leads_to_the_function(
@@ -314,6 +314,20 @@ async def test_a_sweep_that_cannot_look_everywhere_fails(
         simulator.set_knob("deny", ("kms-monitor:kms:ListKeys",))
         with pytest.raises(FunctionError, match="ListKeys"):
             await function.invoke(SWEEP)
+
+
+async def test_a_sweep_reads_what_there_is_time_for(
+    simulator: Simulator, people: Callable[[str], Person]
+) -> None:
+    """States first, which are quickly read; the rest of the keys goes on with the next look."""
+    slow = {"calls_per_second": 5}  # a second for each key
+    async with container(simulator, sweep=slow) as function:
+        for _ in range(4):
+            await people("admin").create_key()
+        first = await function.invoke(SWEEP, Here(seconds=5))
+        assert first["keys"] == 4
+        assert 1 <= first["unread"] < 4
+        assert await function.invoke(SWEEP, Here()) == {"keys": 4, "unread": 0}
 
 
 async def test_a_sweep_without_enough_time_fails(

@@ -14,6 +14,7 @@ import yaml
 
 from manual import alerts, commands, metrics, rows
 from manual.__main__ import MADE
+from monitor.serverless.metrics import InvocationMetrics
 from monitor.settings import Settings
 from monitor.settings_file import PREFIX
 from tests import pages
@@ -22,7 +23,7 @@ from tests.promql import declared
 
 OF_CODE = MADE.keys() | {"detectors.md", "peers.md"}
 BY_HAND = {name: text for name, text in PAGES.items() if name.removeprefix("docs/") not in OF_CODE}
-METRICS = declared()
+METRICS = declared(InvocationMetrics)
 METRICS |= {name.removesuffix("_bucket"): labels for name, labels in METRICS.items()}
 """A histogram by its own name, too."""
 ALL_SETTINGS = rows.all_settings()
@@ -34,7 +35,7 @@ OPTIONS_OF_OTHERS = {
     "detectors.prod_alias_deleted",  # docs/plugins.md writes it
     "detectors.prod_alias_deleted.prefix",
 }
-VARIABLES = {"KMS_MONITOR_CONFIG", "KMS_MONITOR_HEALTH_URL"}
+VARIABLES = {"KMS_MONITOR_CONFIG", "KMS_MONITOR_HEALTH_URL", "KMS_MONITOR_SETTINGS"}
 
 
 @pytest.mark.parametrize(("name", "made"), MADE.items(), ids=list(MADE))
