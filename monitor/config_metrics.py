@@ -6,9 +6,9 @@ from prometheus_client import CollectorRegistry, Counter
 
 COMPLIANCE: Final = ("COMPLIANT", "NON_COMPLIANT", "NOT_APPLICABLE")
 FAILED: Final = ("refused", "token", "denied", "passing")
-"""FailedEvaluations; an expired result token; no right; what may pass."""
+"""Not taken for a reason of Config's own; an expired result token; no right; what may pass."""
 TRIGGERS: Final = ("change", "oversized", "periodic")
-ENDS: Final = ("judged", "unreadable", "settings", "denied", "passing", "failed")
+RESULTS: Final = ("judged", "unreadable", "settings", "denied", "passing", "failed")
 FATES: Final = ("repaired", "known", "told")
 """A key was put back; nothing was left to do or to tell; people were told."""
 
@@ -20,7 +20,7 @@ class ConfigMetrics:
         self.invocations = Counter(
             prefix + "config_invocations",
             "Questions of AWS Config to the custom rule, by what triggered them and how they ended.",
-            ["trigger", "end"],
+            ["trigger", "result"],
             registry=registry,
         )
         self.evaluations = Counter(
@@ -42,8 +42,8 @@ class ConfigMetrics:
             registry=registry,
         )
         for trigger in (*TRIGGERS, "unknown"):
-            for end in ENDS:
-                self.invocations.labels(trigger, end)
+            for result in RESULTS:
+                self.invocations.labels(trigger, result)
         for compliance in COMPLIANCE:
             self.evaluations.labels(compliance)
         for reason in FAILED:

@@ -62,6 +62,8 @@ def is_old_news(decision: Decision) -> bool:
     finding, incident = decision.finding, decision.incident
     if not finding.source or any(action.calls for action in decision.done):
         return False
+    if decision.done and not any(action.finished_at for action in decision.done):
+        return True  # somebody is at the key just now: the message comes again
     if incident is None:
         return finding.kind is Kind.DAMAGE and outcomes(decision) == {Outcome.ALREADY}
     return incident.stage in {Stage.REPEATED, Stage.UNCHANGED}

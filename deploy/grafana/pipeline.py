@@ -252,8 +252,8 @@ def pipeline() -> Any:
                     "Questions that got none, and verdicts that were not taken, by the reason.",
                     [
                         (
-                            increase("config_invocations_total", "end", 'end!="judged"'),
-                            "no verdict: {{end}}",
+                            increase("config_invocations_total", "result", 'result!="judged"'),
+                            "no verdict: {{result}}",
                         ),
                         (
                             increase("config_evaluations_failed_total", "reason"),

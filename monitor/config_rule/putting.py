@@ -11,7 +11,7 @@ from monitor.aws import Aws
 from monitor.config_metrics import ConfigMetrics
 from monitor.config_rule.invocation import Invocation
 from monitor.config_rule.judging import Verdict
-from monitor.errors import NotWorthRetrying, WorthRetrying
+from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.repair.live import patiently
 
 MOST: Final = 100
@@ -73,7 +73,8 @@ class Putting:
                     return list(answer.get("FailedEvaluations") or ())
         except NotWorthRetrying as error:
             token = error.code == EXPIRED
-            self.metrics.failed.labels("token" if token else "denied").inc(len(evaluations))
+            reason = "denied" if isinstance(error, Denied) else "refused"
+            self.metrics.failed.labels("token" if token else reason).inc(len(evaluations))
             if token:
                 text = (
                     "the result token has expired, or is not this rule's: no verdict was given, and "

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Sample
 
 KEPT: Final = frozenset({
-    "answer", "budget", "by", "call", "change", "deed", "detector", "disposition", "error",
+    "answer", "budget", "by", "call", "change", "compliance", "deed", "detector", "disposition", "error",
     "escrow", "fate", "form", "found", "kind", "outcome", "part", "problem", "reason", "responder",
     "result", "service", "severity", "source", "state", "trigger",
 })  # fmt: skip

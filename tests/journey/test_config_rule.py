@@ -44,7 +44,7 @@ async def test_the_verdict_follows_the_key_and_says_what_is_wrong(scene: ConfigS
     await scene.simulator.settle()
     assert (await scene.verdict(arn))[0] == "COMPLIANT"
     assert scene.count("config_evaluations_total", compliance="NON_COMPLIANT") >= 2
-    assert scene.count("config_invocations_total", trigger="change", end="judged") >= 4
+    assert scene.count("config_invocations_total", trigger="change", result="judged") >= 4
 
 
 async def test_an_old_item_is_a_hint_the_live_key_is_the_truth(scene: ConfigScene) -> None:

@@ -166,6 +166,29 @@ async def test_config_first_then_cloudtrail_is_one_incident(
     assert [one["event"]["name"] for one in await told(simulator, sqs)] == [ITEM, "DisableKey"]
 
 
+async def test_both_at_once_are_one_incident(
+    scene: ConfigScene,
+    simulator: Simulator,
+    people: Callable[[str], Person],
+    tmp_path: Path,
+    sqs: Any,
+) -> None:
+    arn = await people("admin").create_key()
+    await simulator.settle()
+    given = settings(simulator, tmp_path)
+    book = Book(given, arn)
+    async with daemon(given) as app:
+        await people("mallory").kms.schedule_key_deletion(KeyId=arn, PendingWindowInDays=7)
+        await handled(app, ITEM, 1)
+        await handled(app, "ScheduleKeyDeletion", 1)
+        await book.until(lambda one: not one.open and one.count == 2)
+        assert value(app, "incidents_opened_total") == 1
+    assert simulator.kms.state_of(arn) == "Enabled"
+    # Whoever came second wrote nothing; only who did it is news.
+    told_names = [one["event"]["name"] for one in await told(simulator, sqs)]
+    assert told_names in (["ScheduleKeyDeletion"], [ITEM, "ScheduleKeyDeletion"])
+
+
 async def test_an_old_item_writes_nothing_and_nobody_hears_of_it(
     scene: ConfigScene,
     simulator: Simulator,
