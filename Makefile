@@ -55,7 +55,7 @@ deploy-check: $(STAMP)
 		tests/unit/test_serverless_zip.py tests/unit/test_alerts.py tests/unit/test_page_commands.py tests/unit/test_dashboards.py \
 		tests/unit/test_rights.py tests/journey/test_births.py tests/journey/test_stack.py tests/journey/test_serverless_stack.py \
 		tests/real/test_stack.py tests/real/test_terraform.py tests/real/test_install_aws.py tests/real/test_install_kubernetes.py \
-		tests/real/test_lambda_zip.py tests/real/test_prometheus.py tests/real/test_alertmanager.py tests/real/test_dashboards.py \
+		tests/real/test_lambda_zip.py tests/real/test_serverless_install.py tests/real/test_prometheus.py tests/real/test_alertmanager.py tests/real/test_dashboards.py \
 		tests/real/test_chart.py tests/real/test_kustomize.py tests/real/test_container.py
 
 lint: $(STAMP)
@@ -78,6 +78,8 @@ bench: $(STAMP)
 schema: $(STAMP)
 	$(BIN)/kms-monitor generate schema > config/schema.json.new
 	mv config/schema.json.new config/schema.json
+	$(BIN)/kms-monitor generate schema --serverless > config/function.schema.json.new
+	mv config/function.schema.json.new config/function.schema.json
 	$(BIN)/python -m deploy.helm.reference
 
 IAM := $(BIN)/kms-monitor generate iam --config deploy/aws/kms-monitor.yaml

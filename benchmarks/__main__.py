@@ -20,7 +20,7 @@ def main() -> int:
     for name in SUITES:
         if code := compare(name):
             return code
-    for name in ("respond", "quota", "accounts", "backfill", "backlog"):
+    for name in ("respond", "serverless", "quota", "accounts", "backfill", "backlog"):
         command = [sys.executable, "-m", f"benchmarks.{name}"]
         if code := subprocess.run(command, check=False).returncode:
             return code

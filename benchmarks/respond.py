@@ -40,13 +40,14 @@ async def main() -> None:
     }
     try:
         with tempfile.TemporaryDirectory() as folder:
-            await attack(there_is, Path(folder))
+            report(await attack(there_is, Path(folder)))
     finally:
         simulator.terminate()
         await simulator.wait()
 
 
-async def attack(there_is: dict[str, Any], folder: Path) -> None:
+async def attack(there_is: dict[str, Any], folder: Path, attacks: int = ATTACKS) -> App:
+    """The daemon after that many keys were disabled and came back."""
     settings = Settings.model_validate(
         {
             "mode": "enforce",
@@ -64,14 +65,14 @@ async def attack(there_is: dict[str, Any], folder: Path) -> None:
         async with get_session().create_client(
             "kms", region_name="eu-west-1", aws_access_key_id="mallory", aws_secret_access_key="x"
         ) as kms:
-            for number in range(1, ATTACKS + 1):
+            for number in range(1, attacks + 1):
                 key = (await kms.create_key())["KeyMetadata"]["KeyId"]
                 await kms.disable_key(KeyId=key)
                 # One at a time: how long one takes, not how many a small machine can do at once.
                 while samples(app, "kms_monitor_act_to_verified_seconds")[-1][1] < number:  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
         app.stop()
-    report(app)
+    return app
 
 
 def samples(app: App, name: str) -> list[tuple[str, float]]:

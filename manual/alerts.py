@@ -29,13 +29,14 @@ def by_name() -> dict[str, dict[str, Any]]:
 
 
 def link(name: str) -> str:
-    return f"[{name}](../runbooks/{name}.md)"
+    """To its runbook; all of them begin alike."""
+    return f"[{name.removeprefix('KmsMonitor')}](../runbooks/{name}.md)"
 
 
 def page() -> str:
     lines = [
         (
-            link(name),
+            f"[{name}](../runbooks/{name}.md)",
             rule["labels"]["severity"],
             rule.get("for", "at once"),
             tables.plain(rule["annotations"]["summary"]),

@@ -23,11 +23,17 @@ PAGES: Final = {
 """Pages of the site whose source is not in `docs/`: path in the repository, path in the site."""
 
 LINK: Final = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+NAMED: Final = re.compile(r"\[[\w./-]+\.md\]\(([^)\s#]+\.md)(#[^)\s]*)?\)")
+"""A link that is called by its file, as is the custom of a repository; a site's readers know titles."""
+HEADING: Final = re.compile(r"^# (.+)$", re.MULTILINE)
 BACKGROUND: Final = re.compile(r"^```sh background$", re.MULTILINE)
 """A mark for the tests that follow a page; superfences would not know it."""
 
 Source = tuple[str, str]
 """Where a page is in the repository, and what it says."""
+
+titles: Final[dict[str, str]] = {}
+"""Of every page, by its path in the repository; as of the last build."""
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -39,6 +45,9 @@ def on_files(files: Any, config: Any) -> Any:
         text = (ROOT / path).read_text(encoding="utf-8")
         sources.append((path, text))
         files.append(File.generated(config, uri, content=text))
+    for path, text in sources:
+        heading = HEADING.search(text)
+        titles[path] = heading[1] if heading else path
     wanted = {target for source in sources for target in linked(*source) if outside(target)}
     for target in sorted(wanted):
         for one in added(target, config):
@@ -69,7 +78,17 @@ def rewritten(text: str, path: str, uri: str) -> str:
         link = posixpath.relpath(target, posixpath.dirname(uri) or ".")
         return f"{match[1]}{link}{match[3] or ''}{match[4]}"
 
-    return LINK.sub(replaced, text)
+    return LINK.sub(replaced, titled(text, path))
+
+
+def titled(text: str, path: str) -> str:
+    """The text with links called by their pages' titles."""
+
+    def replaced(match: re.Match[str]) -> str:
+        title = titles.get(resolved(path, match[1]))
+        return f"[{title}]({match[1]}{match[2] or ''})" if title else match[0]
+
+    return NAMED.sub(replaced, text)
 
 
 def resolved(path: str, link: str) -> str:

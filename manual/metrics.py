@@ -9,6 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from manual import alerts, tables
 from monitor.metrics import Metrics
+from monitor.serverless.metrics import InvocationMetrics
 from tests.promql import SUFFIXES, selectors
 
 HEAD: Final = f"""\
@@ -20,6 +21,7 @@ Served at `/metrics`, in Prometheus' format. Counters are born at zero, with eve
 closed lists or from the settings, never from a message; what a message names beyond them is counted as `other`. Only a key with an open
 incident has series of its own, 500 at most.
 
+`kms_monitor_invocation*` and `kms_monitor_function*` only the serverless form has; it writes all of them to CloudWatch, under the same names.
 Beside these there are `process_*` and `python_info`, as every Python program has them. With several replicas each shows its own:
 counters are added up, gauges about the store are the same for all, so take their maximum. Rules that do it right:
 [kms-monitor.rules.yaml](../../deploy/prometheus/kms-monitor.rules.yaml); pictures: [dashboards.md](../dashboards.md).
@@ -37,7 +39,9 @@ class Series(NamedTuple):
 
 def all_metrics() -> list[Series]:
     found = []
-    for one in set(Metrics(CollectorRegistry()).registry._collector_to_names):  # noqa: SLF001
+    registry = Metrics(CollectorRegistry()).registry
+    InvocationMetrics(registry)
+    for one in set(registry._collector_to_names):  # noqa: SLF001
         assert isinstance(one, MetricWrapperBase)
         suffixes = SUFFIXES[str(one._type)]  # noqa: SLF001
         suffix = suffixes[0] if len(suffixes) == 1 else ""
@@ -69,14 +73,9 @@ def page() -> str:
     lines = []
     for one in all_metrics():
         names = [one.name] + [one.name + suffix for suffix in SUFFIXES["histogram"]]
+        labels = " ".join(f"`{label}`" for label in one.labels)
         links = [alerts.link(alert) for name in names for alert in used.get(name, ())]
-        lines.append(
-            (
-                f"`{one.name}`",
-                one.type,
-                " ".join(f"`{label}`" for label in one.labels),
-                tables.plain(one.meaning),
-                " ".join(dict.fromkeys(links)),
-            )
-        )
-    return HEAD + tables.table(("metric", "type", "labels", "meaning", "alerts"), lines) + "\n"
+        asked = f"<br>Alerts: {', '.join(dict.fromkeys(links))}" if links else ""
+        kind = f"{one.type} by {labels}" if labels else one.type
+        lines.append((f"`{one.name}`<br>{kind}", tables.plain(one.meaning) + asked))
+    return HEAD + tables.table(("metric, type and labels", "what it says"), lines) + "\n"

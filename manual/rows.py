@@ -5,9 +5,13 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from monitor.schema import settings_schema
+from monitor.serverless.settings import FunctionSettings
 
 Schema = dict[str, Any]
 SCHEMA: Final = settings_schema()
+FUNCTION: Final = FunctionSettings.model_json_schema()
+"""What only the serverless form has, under `function`."""
+DEFINITIONS: Final[dict[str, Schema]] = SCHEMA["$defs"] | FUNCTION.get("$defs", {})
 UNITS: Final = {
     "seconds": "seconds",
     "minutes": "minutes",
@@ -37,7 +41,7 @@ def resolved(schema: Schema) -> Schema:
         outer = {name: value for name, value in schema.items() if name != "anyOf"}
         schema = branches[0] | outer
     name = schema.get("$ref", "").rpartition("/")[2]
-    return SCHEMA["$defs"][name] | schema if name else schema
+    return DEFINITIONS[name] | schema if name else schema
 
 
 def rows(schema: Schema, path: str = "") -> Iterator[Row]:
@@ -124,5 +128,5 @@ def number(value: float) -> str:
 
 
 def all_settings() -> list[Row]:
-    """Those of the daemon and, by their whole paths, the options of built-in plugins."""
-    return list(rows(SCHEMA))
+    """Those of daemon and function and, by their whole paths, the options of built-in plugins."""
+    return [*rows(SCHEMA), *rows({"properties": {"function": FUNCTION}})]

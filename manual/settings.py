@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from manual import rows, tables
-from manual.rows import SCHEMA, Schema, resolved
+from manual.rows import FUNCTION, SCHEMA, Schema, resolved
 from monitor.reload import LIVE
 
 HEAD: Final = f"""\
@@ -68,6 +68,9 @@ def sections() -> Iterator[str]:
         yield f"## {name}"
         yield " ".join(intro(name, schema))
         yield tables.settings(rows.below(schema, name))
+    yield "## function"
+    yield f"{FUNCTION['description']} Only of the serverless form, which has no `queues`."
+    yield tables.settings(rows.below(FUNCTION, "function"))
 
 
 def parted() -> tuple[list[tuple[str, Schema]], list[tuple[str, Schema]]]:

@@ -32,10 +32,10 @@ def settings_now(config: Path) -> "Settings":
     Ends the program where they are wrong.
     """
     from monitor.guarded import known_now  # noqa: PLC0415
-    from monitor.settings_file import read_settings  # noqa: PLC0415
+    from monitor.serverless.settings import read_either  # noqa: PLC0415
 
     try:
-        return known_now(read_settings(config, os.environ))
+        return known_now(read_either(config, os.environ))
     except SettingsError as error:
         fail("\n".join(error.faults), 2)
 
@@ -43,10 +43,10 @@ def settings_now(config: Path) -> "Settings":
 def with_store(config: Path, work: "Callable[[Store], Awaitable[T]]") -> T:
     """Do the work with the store that the settings name. Ends the program where it cannot be used."""
     from monitor.ledger import StoreError  # noqa: PLC0415
-    from monitor.settings_file import read_settings  # noqa: PLC0415
+    from monitor.serverless.settings import read_either  # noqa: PLC0415
 
     try:
-        return asyncio.run(use(read_settings(config, os.environ), work))
+        return asyncio.run(use(read_either(config, os.environ), work))
     except SettingsError as error:
         fail("\n".join(error.faults), 2)
     except StoreError as error:

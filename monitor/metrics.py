@@ -8,6 +8,7 @@ settings_metrics  settings that change, rules for response: `Metrics.settings`
 account_metrics   guarded accounts, and clients: `Metrics.accounts`
 channel_metrics   responders that tell by HTTP: `Metrics.channels`
 config_metrics    AWS Config, its rule and its notifications: `Metrics.config`
+mqtt_metrics      the broker: `Metrics.mqtt`
 replica_metrics   the table, its leases, the leader: `Metrics.replicas`
 store_metrics     calls to the store that failed: `Metrics.store`
 
@@ -37,6 +38,7 @@ from monitor.incident_metrics import IncidentMetrics
 from monitor.key import KeyState
 from monitor.log_metrics import LogMetrics
 from monitor.material_metrics import MaterialMetrics
+from monitor.mqtt_metrics import MqttMetrics
 from monitor.replica_metrics import ReplicaMetrics
 from monitor.settings_metrics import SettingsMetrics
 from monitor.store_metrics import StoreMetrics
@@ -60,13 +62,19 @@ class Metrics(FoundMetrics):
 
         # -- the source
         self.deliveries = Counter(
-            p + "deliveries", "Deliveries settled.", ["source", "disposition"], registry=r
+            p + "deliveries",
+            "Messages settled: done and deleted, to come again, or unreadable.",
+            ["source", "disposition"],
+            registry=r,
         )
         self.received = Counter(
             p + "messages_received", "Messages received from a queue.", ["source"], registry=r
         )
         self.receive_errors = Counter(
-            p + "receive_errors", "Receive calls that failed.", ["source", "error"], registry=r
+            p + "receive_errors",
+            "Receive calls that failed, by AWS's error code.",
+            ["source", "error"],
+            registry=r,
         )
         self.settle_errors = Counter(
             p + "settle_errors",
@@ -81,14 +89,14 @@ class Metrics(FoundMetrics):
             registry=r,
         )
         self.in_flight = Gauge(
-            p + "deliveries_in_flight", "Deliveries being worked on.", ["source"], registry=r
+            p + "deliveries_in_flight", "Messages being worked on.", ["source"], registry=r
         )
         self.source_up = Gauge(
             p + "source_up", "1 while the last receive call succeeded.", ["source"], registry=r
         )
         self.queue_messages = Gauge(
             p + "queue_messages",
-            "Approximate messages in the queue.",
+            "Messages in the queue, as SQS estimates them.",
             ["source", "state"],
             registry=r,
         )
@@ -136,7 +144,7 @@ class Metrics(FoundMetrics):
         )
         self.unreadable = Counter(
             p + "unreadable",
-            "Bodies that no decoder understands.",
+            "Bodies that no decoder understands, by the reason; they become dead letters.",
             ["source", "reason"],
             registry=r,
         )
@@ -153,7 +161,12 @@ class Metrics(FoundMetrics):
             ["account", "region"],
             registry=r,
         )
-        self.findings = Counter(p + "findings", "Findings.", ["detector", "severity"], registry=r)
+        self.findings = Counter(
+            p + "findings",
+            "What detectors saw, by its severity.",
+            ["detector", "severity"],
+            registry=r,
+        )
         self.detector_errors = Counter(
             p + "detector_errors", "Events on which a detector broke.", ["detector"], registry=r
         )
@@ -181,15 +194,24 @@ class Metrics(FoundMetrics):
             ["kind", "name", "origin"],
             registry=r,
         )
-        self.decisions = Counter(p + "decisions", "Decisions by reason.", ["reason"], registry=r)
+        self.decisions = Counter(
+            p + "decisions", "Decisions, by the reason for them.", ["reason"], registry=r
+        )
         self.actions = Counter(
-            p + "actions", "Actions carried out.", ["responder", "outcome"], registry=r
+            p + "actions",
+            "What responders did, by what became of it.",
+            ["responder", "outcome"],
+            registry=r,
         )
         self.repair_calls = Counter(
             p + "repair_calls", "Writing KMS calls that repairs made.", ["call"], registry=r
         )
         self.action_seconds = Histogram(
-            p + "action_seconds", "One action.", ["responder"], buckets=WORK_BUCKETS, registry=r
+            p + "action_seconds",
+            "How long one action of a responder took.",
+            ["responder"],
+            buckets=WORK_BUCKETS,
+            registry=r,
         )
         self.detect_to_act = Histogram(
             p + "detect_to_act_seconds",
@@ -212,23 +234,16 @@ class Metrics(FoundMetrics):
 
         # -- the services
         self.client_errors = Counter(
-            p + "client_errors", "AWS calls that failed.", ["service", "error"], registry=r
+            p + "client_errors",
+            "AWS calls that failed, by AWS's error code.",
+            ["service", "error"],
+            registry=r,
         )
         self.responder_up = Gauge(
             p + "responder_up",
             "1 while the responder could do its work.",
             ["responder"],
             registry=r,
-        )
-        self.mqtt_connected = Gauge(
-            p + "mqtt_connected", "1 while the broker has us connected.", registry=r
-        )
-        self.mqtt_reconnects = Counter(p + "mqtt_reconnects", "Connections made anew.", registry=r)
-        self.mqtt_waiting = Gauge(
-            p + "mqtt_waiting_messages", "Messages kept while the broker is away.", registry=r
-        )
-        self.mqtt_dropped = Counter(
-            p + "mqtt_dropped", "Messages dropped because the buffer was full.", registry=r
         )
         self.keys_known = Gauge(
             p + "known_keys",
@@ -255,6 +270,7 @@ class Metrics(FoundMetrics):
         self.config = ConfigMetrics(self.registry, p)
         self.replicas = ReplicaMetrics(self.registry, p)
         self.store = StoreMetrics(self.registry, p)
+        self.mqtt = MqttMetrics(self.registry, p)
         self.approvals = Gauge(
             p + "approvals",
             "Approvals that the store has, by state.",

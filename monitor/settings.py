@@ -119,8 +119,8 @@ class LogFileSettings(Model):
 class WebSettings(Model):
     """Where `/metrics`, `/healthz` and `/readyz` are served."""
 
-    host: str = Field("127.0.0.1", description="0.0.0.0 in a container.")
-    port: int = Field(8080, ge=0, le=65535, description="0 takes any free port.")
+    host: str = Field("127.0.0.1", description="Where to listen; 0.0.0.0 in a container.")
+    port: int = Field(8080, ge=0, le=65535, description="Where to listen; 0 takes any free port.")
 
 
 class LogSettings(Model):
@@ -177,7 +177,12 @@ class Settings(ResponseSettings):
         default=True,
         description="false: only the detectors run that are named under `detectors`.",
     )
-    responders: Plugins = Field({"restore_key": {}}, min_length=1, description="By name.")
+    responders: Plugins = Field(
+        {"restore_key": {}},
+        min_length=1,
+        description="Who responds to findings: by name, with their options. Those that repair act "
+        "before those that tell.",
+    )
     escrows: Plugins = Field(
         {},
         description="Where the material of imported keys is kept: by name, asked in this order. "

@@ -73,7 +73,9 @@ class CanarySettings(Model):
         description="Keys that nothing else uses, one in each account and Region that is to be "
         "watched so. The call is EnableKey. None: no canaries.",
     )
-    every_seconds: float = Field(default=300, ge=1, le=86_400, description="From one to the next.")
+    every_seconds: float = Field(
+        default=300, ge=1, le=86_400, description="From one canary to the next."
+    )
     late_seconds: float = Field(
         default=900,
         ge=1,

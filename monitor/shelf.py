@@ -118,12 +118,14 @@ class Shelf:
 def points(group: str, _path: tuple[str, ...]) -> tuple[tuple[EntryPoint, str], ...]:
     """Entry points of a group, all of one name included; looked up again when the path changes.
 
-    With each its distribution's name, for which a file is read anew whenever it is asked for.
+    With each its distribution's name, for which a file is read anew whenever it is asked for: here once
+    for all points of one distribution.
     """
-    return tuple(
-        (point, point.dist.name if point.dist else "an unknown distribution")
-        for point in entry_points(group=group)
-    )
+    found = entry_points(group=group)
+    names = {
+        id(one): one.name for one in {id(each.dist): each.dist for each in found}.values() if one
+    }
+    return tuple((one, names.get(id(one.dist), "an unknown distribution")) for one in found)
 
 
 def same(plugin: Any) -> Any:

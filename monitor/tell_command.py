@@ -44,10 +44,10 @@ def tell(
     """
     # Here and not above, so that --help and the other commands start fast.
     from monitor.assembly import load  # noqa: PLC0415
-    from monitor.settings_file import read_settings  # noqa: PLC0415
+    from monitor.serverless.settings import read_either  # noqa: PLC0415
 
     try:
-        settings = read_settings(config, os.environ)
+        settings = read_either(config, os.environ)
         loaded = load(settings, config)
     except SettingsError as error:
         fail("\n".join(error.faults), 2)
@@ -139,7 +139,8 @@ def trial(settings: "Settings", names: tuple[str, ...]) -> "Decision":
     from monitor.finding import Finding, Kind, Severity  # noqa: PLC0415
 
     now = time.time()
-    url = settings.queues[0].url.split("/")
+    # Of an organization's accounts none is known here.
+    home = settings.queues[0].url.split("/")[-2] if settings.queues else ""
     finding = Finding(
         detector="trial",
         title="A trial by kms-monitor tell: nothing happened, nobody has to do anything",
@@ -148,7 +149,7 @@ def trial(settings: "Settings", names: tuple[str, ...]) -> "Decision":
         event_id=str(uuid4()),
         event_name="Trial",
         event_time=now,
-        account=settings.accounts[0].id if settings.accounts else url[-2],
+        account=settings.accounts[0].id if settings.accounts else home,
         region=settings.accounts[0].regions[0] if settings.accounts else settings.home_region,
     )
     note = IncidentNote(uuid4().hex, Stage.CLOSED, now, Severity.CRITICAL, 1, now, now, "us")

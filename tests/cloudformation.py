@@ -1,7 +1,9 @@
-"""`aws cloudformation` for the walk-through of docs/install-aws.md: `python -m tests.cloudformation deploy ...`.
+"""`aws cloudformation` for the walk-throughs of docs/install-aws.md and docs/serverless-install.md:
+`python -m tests.cloudformation deploy ...`, and `invoke ...` for `aws lambda invoke`.
 
-Takes of the command's options those that the guide uses, refuses others, and deploys the template on the simulator that
-AWS_ENDPOINT_URL leads to (tests/stacks.py). Outputs are kept in $STACKS, a folder.
+Takes of the command's options those that the guides use, refuses others, and deploys the template on the simulator that
+AWS_ENDPOINT_URL leads to (tests/stacks.py). Outputs are kept in $STACKS, a folder. Functions are asked for by
+files there: whoever has the simulator makes and calls them.
 """
 
 import argparse
@@ -9,6 +11,8 @@ import asyncio
 import json
 import os
 import sys
+import time
+import uuid
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -23,7 +27,7 @@ ACCOUNT = "111122223333"
 SERVICES = ("kms", "sqs", "sns", "dynamodb", "iam", "events")
 HOME_REGION = "eu-west-1"
 AWS_WITH_STACKS = """\
-aws() { if [ "$1" = cloudformation ]; then shift; python -m tests.cloudformation "$@"; \
+aws() { if [ "$1" = cloudformation ] || [ "$1" = lambda ]; then shift; python -m tests.cloudformation "$@"; \
 else command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; fi; }"""
 """For a reader's shell (tests/real/shell.py): the aws command with these commands in it."""
 
@@ -41,7 +45,30 @@ def words() -> argparse.Namespace:
     describe.add_argument("--stack-name", required=True)
     describe.add_argument("--output", required=True, choices=["text"])
     describe.add_argument("--query", required=True)
+    invoke = commands.add_parser("invoke")
+    invoke.add_argument("--function-name", required=True)
+    invoke.add_argument("--cli-binary-format", required=True, choices=["raw-in-base64-out"])
+    invoke.add_argument("--payload", required=True, type=json.loads)
+    invoke.add_argument("answer", type=Path)
     return parser.parse_args()
+
+
+def ask(**what: Any) -> Any:
+    """The answer of whoever has the simulator."""
+    number = uuid.uuid4()
+    request, answer = (Path(os.environ["STACKS"]) / f"{one}-{number}" for one in ("ask", "answer"))
+    unfinished = request.with_suffix(".new")
+    unfinished.write_text(json.dumps(what))
+    unfinished.rename(request)
+    end = time.monotonic() + 60
+    while not answer.exists():
+        assert time.monotonic() < end, "nobody answers"
+        time.sleep(0.05)
+    return json.loads(answer.read_text())
+
+
+def make_function(properties: dict[str, Any], callers: set[tuple[str, str]]) -> None:
+    ask(deploy=properties, callers=sorted(callers))
 
 
 async def deploy(asked: argparse.Namespace) -> dict[str, str]:
@@ -54,7 +81,7 @@ async def deploy(asked: argparse.Namespace) -> dict[str, str]:
             one: await opened.enter_async_context(session.create_client(one, asked.region))
             for one in SERVICES
         }
-        await stack.deploy(clients.__getitem__)
+        await stack.deploy(clients.__getitem__, make_function)
     return stack.outputs()
 
 
@@ -78,6 +105,9 @@ async def make_room(simulator: Simulator) -> None:
 
 def main() -> None:
     asked = words()
+    if asked.command == "invoke":
+        asked.answer.write_text(json.dumps(ask(invoke=asked.function_name, event=asked.payload)))
+        return
     kept = Path(os.environ["STACKS"]) / f"{asked.stack_name}.json"
     if asked.command == "deploy":
         kept.write_text(json.dumps(asyncio.run(deploy(asked))))

@@ -17,22 +17,43 @@ TABLES = {
     "B": "Blind spots, and tampering with the monitor itself",
     "C": "Over time",
 }
-SYSTEMS = """\
-C7 Cloud Custodian · PA Panther · SA StreamAlert · FA Falco cloudtrail · EL Elastic · SG Sigma · TP Tailpipe mod ·
-SZ Suzaku · MT Matano · SB Substation · SP Splunk ESCU · GS Google SecOps rules · RX Reflex · AR ASR on AWS ·
-AW AWS's own pieces (Config rule, SSM runbooks, samples, alarms) · PR Prowler · ED Ansible EDA · NT Node Termination
-Handler · KA Karpenter interruption · TA TrailAlerts · IO iota · LG login.gov KMS monitor · SK AWS Security Survival
-Kit · MY MayaTrail playbook rules
-"""
-HEAD = f"""\
+SYSTEMS = {
+    "C7": "Cloud Custodian",
+    "PA": "Panther",
+    "SA": "StreamAlert",
+    "FA": "Falco cloudtrail",
+    "EL": "Elastic",
+    "SG": "Sigma",
+    "TP": "Tailpipe mod",
+    "SZ": "Suzaku",
+    "MT": "Matano",
+    "SB": "Substation",
+    "SP": "Splunk ESCU",
+    "GS": "Google SecOps rules",
+    "RX": "Reflex",
+    "AR": "ASR on AWS",
+    "AW": "AWS's own pieces: Config rule, SSM runbooks, samples, alarms",
+    "PR": "Prowler",
+    "ED": "Ansible EDA",
+    "NT": "Node Termination Handler",
+    "KA": "Karpenter interruption",
+    "TA": "TrailAlerts",
+    "IO": "iota",
+    "LG": "login.gov KMS monitor",
+    "SK": "AWS Security Survival Kit",
+    "MY": "MayaTrail playbook rules",
+}
+HEAD = """\
 # What others detect, and what kms-monitor does
 
 This page is made by `make reference`; do not write in it. It is a survey of 24 systems that watch, judge or repair KMS
-keys, read in their sources (snapshots of 2021 to 2026). **Y** has it, **P** in part, **u** their users could build it
-there, **-** no, **n** not applicable, **?** not checked. The last column is kms-monitor: the detector, and the cases
-and tests that show it.
+keys, read in their sources (snapshots of 2021 to 2026). Some watch everything in AWS and KMS only among it, some are made for other
+things and were read for how they are built; a small number says nothing about what they are worth there. The list is
+what all of them together have, or lack, and kms-monitor was built along it: no wonder that it has the most.
 
-{SYSTEMS}
+*Has it*: it comes along. *In part*: some cases of it, or only a sample. *Could*: its users could write it in the system's own rules. Who is
+in none of the three does not have it, or it is nothing to ask of such a system. Cell by cell: [peers.csv](../tests/peers.csv).
+
 """
 
 # By the row of the survey: `detector`, `detector: case case ...` (of tests/events/DETECTOR/fires), or
@@ -214,25 +235,37 @@ def targets(pointer: str) -> list[Path]:
     return [events / "silent", *(events / "fires" / f"{case}.json" for case in inside.split())]
 
 
+def ours(row: dict[str, str]) -> str:
+    """Y or P: whether kms-monitor has it whole or in part."""
+    return "P" if any(one.startswith("PART") for one in pointers(row)) else "Y"
+
+
+def summary(survey: list[dict[str, str]]) -> list[str]:
+    """A row for each system, those that have most first."""
+    answers = {"**kms-monitor**": [ours(row) for row in survey]}
+    for code, name in SYSTEMS.items():
+        answers[f"{code} {name}"] = [row[code] for row in survey]
+    lines = [
+        f"## In short\n\nOf {len(survey)} things that a guard of KMS keys may notice or do:\n",
+        "| system | has | in part | could |",
+        "|---|--:|--:|--:|",
+    ]
+    ranked = sorted(answers.items(), key=lambda one: (-one[1].count("Y"), -one[1].count("P")))
+    for name, given in ranked:
+        lines.append(f"| {name} | {' | '.join(str(given.count(one)) for one in 'YPu')} |")
+    return lines
+
+
 def page() -> str:
     survey = rows()
-    systems = [name for name in survey[0] if name not in {"table", "feature"}]
-    parts = [HEAD]
+    parts = [HEAD + "\n".join([*summary(survey), ""])]
     for table, title in TABLES.items():
-        lines = [
-            f"| | {' | '.join(systems)} | kms-monitor |",
-            f"|---|{':-:|' * len(systems)}---|",
-        ]
+        lines = ["| what | has it | in part | could | kms-monitor |", "|---|---|---|---|---|"]
         for row in survey:
             if row["table"] == table:
-                found = pointers(row)
-                ours = " ".join(
-                    [
-                        "" if any(one.startswith("PART") for one in found) else "**Y**",
-                        *map(link, found),
-                    ]
-                ).strip()
-                cells = [row["feature"], *(row[name] for name in systems), ours]
+                who = [" ".join(code for code in SYSTEMS if row[code] == one) for one in "YPu"]
+                mine = ["**Y**"] if ours(row) == "Y" else []
+                cells = [row["feature"], *who, " ".join([*mine, *map(link, pointers(row))])]
                 lines.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join([f"## {title}", "", *lines, ""]))
     return "\n".join(parts)

@@ -9,12 +9,13 @@ import msgspec
 
 from monitor.approval import Approval
 from monitor.baseline import Baseline, Origin, Register
-from monitor.decision import Decision, Reason, Verdict
+from monitor.decision import Decision
 from monitor.detector import About
 from monitor.event import Event
-from monitor.finding import Actor, Aspect, Finding, Kind, Severity
+from monitor.finding import Actor, Aspect, Finding
 from monitor.key import KeyRef, KeySnapshot, KeyState
 from monitor.register import STATE
+from monitor.testing import fakes
 
 ACCOUNT, OTHER_ACCOUNT, REGION = "111122223333", "444455556666", "eu-west-1"
 KEY_ID = "0a1b2c3d-0000-4000-8000-000000000001"
@@ -107,32 +108,13 @@ def event(**changes: Any) -> Event:
 
 
 def finding(**changes: Any) -> Finding:
-    given: dict[str, Any] = {
-        "detector": "key_disabled",
-        "title": "KMS key disabled",
-        "kind": Kind.DAMAGE,
-        "severity": Severity.HIGH,
-        "event_id": "22222222-bbbb-4bbb-8bbb-000000000001",
-        "event_name": "DisableKey",
-        "event_time": EPOCH,
-        "account": ACCOUNT,
-        "region": REGION,
-        "key": KEY,
-        "caused": KeyState.DISABLED,
-        "actor": BOB,
-    }
-    return Finding(**(given | changes))
+    """Bob disabled the key, with `changes`."""
+    return fakes.finding(**({"actor": BOB} | changes))
 
 
 def decision(found: Finding | None = None, **changes: Any) -> Decision:
-    given: dict[str, Any] = {
-        "finding": found or finding(),
-        "verdict": Verdict.REPAIR,
-        "reason": Reason.ENFORCE,
-        "responders": ("restore_key",),
-        "received_at": EPOCH + 3,
-    }
-    return Decision(**(given | changes))
+    """It is to be repaired, with `changes`."""
+    return fakes.decision(found or finding(), **changes)
 
 
 def approval(**changes: Any) -> Approval:

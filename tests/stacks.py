@@ -13,16 +13,14 @@ from typing import Any
 
 import yaml
 
-from monitor.simulator.functions import Function
-
 AWS = Path(__file__).parents[1] / "deploy" / "aws"
 NOTHING = object()
 VARIABLE = re.compile(r"\$\{(!?)([^}]*)\}")
 
 Client = Callable[[str], Any]
 """An AWS client of a service, in the stack's account and Region."""
-Deploy = Callable[[dict[str, Any]], Function]
-"""Makes a function with these properties on the simulator."""
+Deploy = Callable[[dict[str, Any], set[tuple[str, str]]], None]
+"""Makes a function with these properties, which these may call: a service, and the ARN of what it does so for."""
 FUNCTION_KINDS = (
     "Lambda::Function",
     "Lambda::Permission",
@@ -221,7 +219,7 @@ class Stack:
         """
         if functions is not None:
             for name in self.resources("Lambda::Function"):
-                functions(self.properties(name)).permitted |= self.callers()
+                functions(self.properties(name), self.callers())
         makers: dict[str, Callable[[Any, str, dict[str, Any]], Awaitable[Any]]] = {
             "KMS::Key": self.make_key,
             "KMS::Alias": make_alias,
@@ -232,6 +230,7 @@ class Stack:
             "Events::EventBus": make_bus,
             "Events::Rule": make_rule,
             "SQS::QueuePolicy": make_queue_policy,
+            "Config::ConfigRule": make_config_rule,
             "SNS::TopicPolicy": make_topic_policy,
         }
         for kind, make in makers.items():
@@ -247,9 +246,9 @@ class Stack:
         return {kind for kind in every - makers.keys() if self.resources(kind)}
 
     def callers(self) -> set[tuple[str, str]]:
-        """Who may call the function, and for what."""
+        """Who may call the function, and for what. Config names no rule, for it asks while one is made."""
         return {
-            (one["Principal"], one.get("SourceArn", ""))
+            (one["Principal"], one.get("SourceArn", "config-rules"))
             for one in self.resources("Lambda::Permission").values()
         }
 
@@ -339,6 +338,10 @@ async def make_rule(events: Any, _: str, given: dict[str, Any]) -> None:
         **bus,
     )
     await events.put_targets(Rule=given["Name"], Targets=given["Targets"], **bus)
+
+
+async def make_config_rule(config: Any, _: str, given: dict[str, Any]) -> None:
+    await config.put_config_rule(ConfigRule=given)
 
 
 async def make_queue_policy(sqs: Any, _: str, given: dict[str, Any]) -> None:

@@ -36,9 +36,28 @@ SOURCE: Final = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 OURS: Final = 'cluster=~"$cluster",job=~"$job"'
 PLACE: Final = f'{OURS},account=~"$account",region=~"$region"'
 """For what has an account and a Region. Both are matchers for the inside of braces."""
-GREEN, ORANGE, RED = "green", "orange", "red"
+BLUE, GREEN, ORANGE, RED = "blue", "green", "orange", "red"
 MORE_IS_BAD: Final = ((None, GREEN), (1.0, RED))
 LESS_IS_BAD: Final = ((None, RED), (1.0, GREEN))
+MARKS: Final = (
+    (
+        "Critical alerts",
+        RED,
+        f'ALERTS{{alertname=~"KmsMonitor.*",alertstate="firing",severity="critical",{OURS}}}',
+    ),
+    # Grafana asks once for each minute.
+    (
+        "Starts",
+        BLUE,
+        f"kms_monitor_build_info{{{OURS}}} and on (cluster, job, instance) time() - process_start_time_seconds{{{OURS}}} < 60",
+    ),
+    (
+        "Settings taken",
+        GREEN,
+        f"time() - kms_monitor_settings_last_reload_timestamp_seconds{{{OURS}}} < 60",
+    ),
+)
+"""What is marked on every panel: name, colour, query."""
 Steps = Sequence[tuple[float | None, str]]
 Query = str | tuple[str, str]
 """PromQL, perhaps with the text of its legend."""
@@ -299,14 +318,15 @@ def board(uid: str, title: str, text: str, content: dict[str, Sequence[Any]]) ->
         )
         .link(link("Runbooks").type(models.DashboardLinkType.LINK).url(f"{RUNBOOKS}/"))
     )
-    made = made.annotation(
-        dashboard.AnnotationQuery()
-        .name("Critical alerts")
-        .datasource(SOURCE)
-        .enable(True)
-        .icon_color(RED)
-        .expr(f'ALERTS{{alertname=~"KmsMonitor.*",alertstate="firing",severity="critical",{OURS}}}')
-    )
+    for name, colour, expression in MARKS:
+        made = made.annotation(
+            dashboard.AnnotationQuery()
+            .name(name)
+            .datasource(SOURCE)
+            .enable(True)
+            .icon_color(colour)
+            .expr(expression)
+        )
     for heading, panels in content.items():
         made = made.with_row(dashboard.Row(heading))
         for panel in panels:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -105,35 +106,37 @@ def cold_start(made: Path, python: Path) -> str:
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(made) as archive:
             archive.extractall(folder)
-        times = {
-            one: seconds(one, Path(folder), python) for one in ("aiobotocore.session", IMPORTED)
-        }
-    base, ours = times.values()
+        base, ours = seconds(("aiobotocore.session", IMPORTED), Path(folder), python)
     return (
         f"import of {IMPORTED} at a cold start: {ours * 1000:.0f} ms, {ours / base:.2f} times that of "
         f"aiobotocore alone ({base * 1000:.0f} ms; medians of {STARTS}, here)"
     )
 
 
-def seconds(module: str, folder: Path, python: Path) -> float:
-    """The median of some first imports, each in a process of its own with nothing but the zip."""
+def seconds(modules: Sequence[str], folder: Path, python: Path) -> list[float]:
+    """Medians of some first imports, each in a process of its own with nothing but the zip.
+
+    In turns, so that whatever else the machine does slows all of them down.
+    """
+    times = [[first_import(one, folder, python) for one in modules] for _ in range(STARTS)]
+    return [statistics.median(some) for some in zip(*times, strict=True)]
+
+
+def first_import(module: str, folder: Path, python: Path) -> float:
     code = (
         "import sys, time; sys.path.insert(0, sys.argv[1]); began = time.perf_counter(); "
         f"import {module}; print(time.perf_counter() - began)"
     )
-    found = []
-    for _ in range(STARTS):
-        said = subprocess.run(
-            [str(python), "-I", "-B", "-c", code, str(folder)],
-            env={"PATH": os.defpath},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if said.returncode:
-            raise CannotPack(f"{module} cannot be imported from the zip: {said.stderr[-2000:]}")
-        found.append(float(said.stdout))
-    return statistics.median(found)
+    said = subprocess.run(
+        [str(python), "-I", "-B", "-c", code, str(folder)],
+        env={"PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if said.returncode:
+        raise CannotPack(f"{module} cannot be imported from the zip: {said.stderr[-2000:]}")
+    return float(said.stdout)
 
 
 if __name__ == "__main__":

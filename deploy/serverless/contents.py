@@ -139,6 +139,11 @@ def entry_points(text: str) -> str:
     return "\n".join(kept) + "\n"
 
 
+def headers(text: str) -> str:
+    """`METADATA` without the readme below: all of it is parsed whenever somebody asks for a name."""
+    return text.partition("\n\n")[0] + "\n"
+
+
 def services(sources: Iterable[Path]) -> frozenset[str]:
     """The services of AWS that these modules call: what they hand to the door, `monitor.aws`.
 

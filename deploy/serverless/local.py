@@ -64,15 +64,27 @@ class Container:
     """`call` as often as wanted; ended by `close`."""
 
     def __init__(
-        self, tree: Path, python: Path, handler: str, environment: Mapping[str, str]
+        self,
+        tree: Path,
+        python: Path,
+        handler: str,
+        environment: Mapping[str, str],
+        *,
+        log: int | None = None,
     ) -> None:
-        """`tree`: the zip, unpacked. `environment`: all that there is."""
+        """`tree`: the zip, unpacked. `environment`: all that there is. `log`: as `stderr` of subprocess."""
         self.process = subprocess.Popen(
             [str(python), "-I", "-B", "-c", WORKER, str(tree), handler],
             cwd=tree,
-            env={"PATH": os.defpath, "LAMBDA_TASK_ROOT": str(tree), **environment},
+            env={
+                "PATH": os.defpath,
+                "LAMBDA_TASK_ROOT": str(tree),
+                "AWS_LAMBDA_FUNCTION_NAME": "kms-monitor",
+                **environment,
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=log,
             text=True,
         )
         self.started = self.read()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from deploy.serverless.contents import entry_points, newest_models, ours, place, services
+from deploy.serverless.contents import entry_points, headers, newest_models, ours, place, services
 
 ROOT: Final = Path(__file__).parents[2]
 REQUIREMENTS: Final = ROOT / "requirements" / "serverless.txt"
@@ -93,6 +93,8 @@ def gather(tree: Path, scratch: Path, wheels: Path, version: str, architecture: 
             content = wheel.read(name)
             if name.endswith("entry_points.txt"):
                 content = entry_points(content.decode()).encode()
+            if name.endswith("METADATA"):
+                content = headers(content.decode()).encode()
             put(tree / name, content)
     called = services(sorted((tree / "monitor").rglob("*.py")))
     packages = scratch / "packages"

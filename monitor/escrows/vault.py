@@ -57,7 +57,7 @@ class VaultOptions(BaseModel, extra="forbid"):
     field: str = Field(
         "material", min_length=1, max_length=256, description="Which field of the secret has it."
     )
-    version: Literal[1, 2] = Field(2, description="Of the KV engine.")
+    version: Literal[1, 2] = Field(2, description="Which version of the KV engine.")
     namespace: str | None = Field(
         None, pattern=r"^[A-Za-z0-9_/-]{1,256}$", description="The namespace; none: the root's."
     )

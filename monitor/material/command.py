@@ -259,12 +259,12 @@ def run(config: Path, work: "Callable[[Desk], Awaitable[T]]") -> T:
     from monitor.assembly import load  # noqa: PLC0415
     from monitor.guarded import with_members  # noqa: PLC0415
     from monitor.material.desk import opened  # noqa: PLC0415
-    from monitor.settings_file import read_settings  # noqa: PLC0415
+    from monitor.serverless.settings import read_either  # noqa: PLC0415
 
     logs.set_up("critical")  # what is wrong is said here
 
     async def use() -> T:
-        settings = await with_members(read_settings(config, os.environ))
+        settings = await with_members(read_either(config, os.environ))
         async with opened(settings, load(settings, config)) as desk:
             return await work(desk)
 

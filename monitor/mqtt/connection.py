@@ -80,7 +80,7 @@ class Connection:
                     "mqtt not connected", problem=self.problem, retry_in=round(delay, 2)
                 )
                 await asyncio.sleep(delay)
-                self.metrics.mqtt_reconnects.inc()
+                self.metrics.mqtt.reconnects.inc()
         finally:
             self.down("stopped")
             if len(self.outbox):
@@ -185,13 +185,13 @@ class Connection:
     def up(self) -> None:
         self.backoff.reset()
         self.problem = None
-        self.metrics.mqtt_connected.set(1)
+        self.metrics.mqtt.connected.set(1)
         self.metrics.responder_up.labels("mqtt").set(1)
         self.log.info("mqtt connected", broker=self.options.address)
 
     def down(self, reason: str) -> None:
         self.problem = f"not connected to {self.options.address}: {reason}"
-        self.metrics.mqtt_connected.set(0)
+        self.metrics.mqtt.connected.set(0)
         self.metrics.responder_up.labels("mqtt").set(0)
 
     def explain(self, error: BaseException) -> str:

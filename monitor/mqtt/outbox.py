@@ -60,7 +60,7 @@ class Outbox:
         del self.letters[letter.key]
         letter.dropped = True
         letter.settled.set()
-        self.metrics.mqtt_dropped.inc()
+        self.metrics.mqtt.dropped.inc()
 
     async def take(self) -> Letter:
         """The oldest letter that nobody is sending; waits for one."""
@@ -90,4 +90,4 @@ class Outbox:
         self._count()
 
     def _count(self) -> None:
-        self.metrics.mqtt_waiting.set(len(self.letters))
+        self.metrics.mqtt.waiting.set(len(self.letters))

@@ -1,6 +1,12 @@
 """kms-monitor as an AWS Lambda function: `monitor.serverless:handle` is its handler."""
 
+import os
 from typing import Any
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    # What is imported before the first call is imported while Lambda starts a container, and by SnapStart only
+    # once ("Understanding the Lambda execution environment lifecycle"). Elsewhere it is cheap to import.
+    import monitor.serverless.entry  # noqa: F401
 
 
 def handle(event: Any, context: Any) -> Any:

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from monitor.aws import Aws
 from monitor.clock import Clock, SystemClock
-from monitor.errors import MonitorError, SettingsError, Unreadable
+from monitor.errors import MonitorError, Unreadable
 from monitor.ledger import StoreError
 from monitor.metrics import Metrics
 from monitor.serverless import emf
@@ -29,6 +29,8 @@ NAMESPACE: Final = "kms-monitor"
 """Of the metrics, while it is not known what the settings say."""
 LOOK_AGAIN: Final = 60.0
 """Seconds after which settings that may change are read again, at the next call."""
+ASK_AGAIN: Final = 3600.0
+"""Seconds after which organizations are asked again which accounts they have."""
 
 
 class Container:
@@ -51,7 +53,7 @@ class Container:
         self.namespace = NAMESPACE
         self.guard: Guard | None = None
         self.closing = AsyncExitStack()
-        self.looked_at = 0.0
+        self.looked_at = self.set_up_at = 0.0
         self.log = structlog.get_logger("function")
 
     async def invoke(self, event: object, context: Context | None) -> Any:
@@ -98,16 +100,17 @@ class Container:
         return self.guard
 
     async def look_at_settings(self) -> None:
-        """Set up by the settings as they are now. Those that work stay if the new ones are wrong."""
-        guard = self.guard
-        self.looked_at = self.clock.monotonic()
-        if guard is not None and not guard.given.changes:
+        """Set up by the settings as they are now. What works stays if that cannot be done."""
+        guard, now = self.guard, self.clock.monotonic()
+        self.looked_at = now
+        old = guard is not None and guard.follows and now >= self.set_up_at + ASK_AGAIN
+        if guard is not None and not guard.given.changes and not old:
             return
         try:
             given = await self.read()
-            if guard is None or given.text != guard.given.text:
+            if guard is None or old or given.text != guard.given.text:
                 await self.set_up(given)
-        except SettingsError as error:
+        except (MonitorError, StoreError) as error:
             self.counts.set_ups.labels("failed").inc()
             if guard is None:
                 raise
@@ -123,7 +126,7 @@ class Container:
             guard = await Guard.open(given, self.environment, self.clock, self.metrics, stack)
             kept = stack.pop_all()
         await self.close()
-        self.guard, self.closing = guard, kept
+        self.guard, self.closing, self.set_up_at = guard, kept, self.looked_at
         self.namespace = guard.settings.function.metrics_namespace
         self.counts.set_ups.labels("done").inc()
 

@@ -85,7 +85,7 @@ class Guard:
         metrics: Metrics,
         closing: AsyncExitStack,
     ) -> "Guard":
-        """Set everything up; `closing` ends it. Raises `SettingsError`, or `StoreError`."""
+        """Set everything up; `closing` ends it. Raises `SettingsError`, `StoreError` or `NotDone`."""
         settings = read_text(given.text, given.name, environment)
         loaded = load(settings, Path(given.name))
         logs.set_level(settings.log.level)
@@ -125,6 +125,11 @@ class Guard:
         )
         return guard
 
+    @property
+    def follows(self) -> bool:
+        """Whether accounts may join or leave without a word in the settings."""
+        return bool(self.settings.organizations)
+
     # -- each call
 
     async def wake(self, arn: str) -> None:
@@ -134,6 +139,8 @@ class Guard:
             await self.show_life()
         if now >= self.learnt_at + REFRESH and await self.parts.replicas.refresh():
             self.learnt_at = now
+            self.parts.knowledge.windows.forget(self.clock.now())
+        await self.aws.clients.tidy()  # their connections are long closed at the other end
         ours = watched_of(self.store)
         if arn:
             self.arns |= {arn, unqualified(arn)}
@@ -265,14 +272,20 @@ async def in_time(time: TimeLeft) -> AsyncIterator[None]:
 async def with_members(
     settings: ServerlessSettings, aws: Aws, metrics: Metrics
 ) -> ServerlessSettings:
-    """The settings, as if they named all members of their organizations."""
+    """The settings, as if they named all members of their organizations.
+
+    Raises `NotDone` where that cannot be said: events of an account that is not known to be guarded are
+    dropped.
+    """
     guarded = Guarded(settings, aws, metrics)
     if settings.organizations:
         try:
             async with asyncio.timeout(PATIENCE):
                 await guarded.refresh()
         except TimeoutError:
-            guarded.log.error("organizations do not answer in time")
+            raise NotDone("organizations do not answer in time") from None
+        if guarded.trouble:
+            raise NotDone(f"organizations cannot be asked: {guarded.problem()}")
     return settings.model_copy(update={"accounts": list(guarded.accounts.values())})
 
 

@@ -1,6 +1,7 @@
 """The settings of the serverless form: those of the daemon, but for what only a daemon has."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -8,7 +9,7 @@ from pydantic import Field, model_validator
 from monitor.errors import SettingsError
 from monitor.setting_types import Model, Region
 from monitor.settings import QueueSettings, Settings
-from monitor.settings_file import parse, validated
+from monitor.settings_file import parse, read_settings, read_yaml, validated
 from monitor.settings_store import StoreSettings
 
 
@@ -20,6 +21,8 @@ class FailureQueue(Model):
 
 
 class FunctionSettings(Model):
+    """How the function runs, and what it does where the daemon would wait."""
+
     region: Region | None = Field(
         default=None, description="Where the function runs; default: AWS_REGION, which Lambda sets."
     )
@@ -63,7 +66,10 @@ class ServerlessSettings(Settings):
         [], max_length=0, description="None: a queue calls the function by an event source mapping."
     )
     store: StoreSettings = StoreSettings(kind="dynamodb")
-    function: FunctionSettings = FunctionSettings()
+    function: FunctionSettings = Field(
+        FunctionSettings(),
+        description="What only a function has: its time, its failures, its metrics.",
+    )
 
     @property
     def home_region(self) -> str:
@@ -79,12 +85,29 @@ class ServerlessSettings(Settings):
             raise ValueError(
                 f"store.kind: is {self.store.kind}, which ends with the function: use dynamodb"
             )
+        if "mqtt" in self.responders:
+            raise ValueError(
+                "responders.mqtt: needs a connection that is kept: tell by sns, eventbridge or webhook"
+            )
         if self.canary.keys or self.silence_minutes:
             raise ValueError(
                 "canary.keys and silence_minutes need somebody who waits: a function runs only when"
                 " it is called"
             )
         return self
+
+
+def read_either(path: Path, environment: Mapping[str, str]) -> Settings:
+    """Settings from a file, of a function or of a daemon: for commands that work beside either.
+
+    Those of a function have a member `function`, or a table and no queues. Raises `SettingsError`.
+    """
+    document, _ = read_yaml(path)
+    store = document.get("store")
+    with_table = isinstance(store, dict) and store.get("kind") == "dynamodb"
+    if "function" in document or ("queues" not in document and with_table):
+        return read_text(path.read_bytes(), str(path), environment)
+    return read_settings(path, environment)
 
 
 def read_text(text: bytes, name: str, environment: Mapping[str, str]) -> ServerlessSettings:

@@ -38,7 +38,7 @@ class Made:
         self.containers: list[Function] = []
         self.function: Deployed | None = None
 
-    def make(self, properties: dict[str, Any]) -> Deployed:
+    def make(self, properties: dict[str, Any], callers: set[tuple[str, str]]) -> None:
         assert properties["Handler"] == "monitor.serverless.handle"
         own = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         variables = properties["Environment"]["Variables"]
@@ -52,10 +52,15 @@ class Made:
             seconds=properties["Timeout"],
             dead_letters=properties["DeadLetterConfig"]["TargetArn"],
         )
-        return self.function
+        self.function.permitted |= callers
 
     async def deploy(self, door: Door, **given: str) -> Stack:
-        client = await door.clients(ACCOUNT, REGION)
+        clients = await door.clients(ACCOUNT, REGION)
+        config = await door.client("config", ACCOUNT, REGION)
+
+        def client(service: str) -> Any:
+            return config if service == "config" else clients(service)
+
         await without_the_simulators_own_rule(client)
         stack = Stack(
             template("serverless"),
@@ -130,6 +135,36 @@ async def test_a_member_account_sends_its_events_to_the_function(
     assert made.function is not None
     calls = made.function.calls
     await until(lambda: any("DisableKey" in str(one.event) for one in calls), 20)
+
+
+async def test_the_same_function_is_the_rule_of_aws_config(
+    simulator: Simulator, door: Door, made: Made
+) -> None:
+    """In mode observe: the rule judges, and nothing is put back."""
+    await simulator.record()
+    await made.deploy(door, ConfigRule="yes", Mode="observe", Name="kms-monitor")
+    kms = await door.client("kms", ACCOUNT, REGION)
+    key = (await kms.create_key())["KeyMetadata"]["KeyId"]
+    config = await door.client("config", ACCOUNT, REGION)
+
+    async def is_now(verdict: str) -> None:
+        async def so() -> bool:
+            answer = await config.get_compliance_details_by_config_rule(
+                ConfigRuleName="kms-monitor"
+            )
+            return any(
+                one["ComplianceType"] == verdict
+                and one["EvaluationResultIdentifier"]["EvaluationResultQualifier"]["ResourceId"]
+                == key
+                for one in answer["EvaluationResults"]
+            )
+
+        await until(so, 20)
+
+    await is_now("COMPLIANT")
+    await kms.disable_key(KeyId=key)
+    await is_now("NON_COMPLIANT")
+    assert (await kms.describe_key(KeyId=key))["KeyMetadata"]["KeyState"] == "Disabled"
 
 
 async def test_what_it_cannot_read_lies_in_its_queue(

@@ -32,7 +32,7 @@ from monitor.demo.story import ATTACKS, DENIED, Stage
 from monitor.demo.watch import WatchedKms
 from monitor.simulator.knobs import Knobs
 from monitor.simulator.server import Simulator
-from tests.dashboards import filled, panels
+from tests.dashboards import BOARDS, filled, panels
 from tests.journey.conftest import lead_to
 from tests.real.services import free_port, require
 from tests.real.test_prometheus import Prometheus, prometheus
@@ -247,6 +247,12 @@ async def test_every_panel_shows_the_story(tmp_path: Path, monkeypatch: pytest.M
                 found = await prom.series(query, start=began, end=time.time(), step=1)
                 shown.append({"board": board, "panel": panel, "found": found})
         keep(shown)
+        marks = {
+            one["name"]: await prom.series(
+                filled(one["expr"]), start=began, end=time.time(), step=1
+            )
+            for one in BOARDS["overview"]["annotations"]["list"]
+        }
         firing = await prom.series('ALERTS{alertstate="firing"}')
         scraped = await asyncio.gather(*(metrics_of(one) for one in story.replicas))
 
@@ -255,6 +261,7 @@ async def test_every_panel_shows_the_story(tmp_path: Path, monkeypatch: pytest.M
     without = {one["panel"]["title"] for one in shown if not numbers(one["found"])}
     assert without - set(CHANCE) == set(EMPTY)
     sane(shown)
+    assert [name for name, found in marks.items() if not found] == []
     # All that an attack raises at once, with what it is about; the rest waits for its minutes.
     names = {one["metric"]["alertname"] for one in firing}
     assert {"KmsMonitorWatchdog", "KmsMonitorKeyDamaged", "KmsMonitorAttackInProgress"} <= names

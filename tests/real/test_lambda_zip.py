@@ -227,6 +227,8 @@ async def test_it_repairs_a_key_with_nothing_but_what_is_in_it(
     with Container(
         tree, python, "monitor.serverless.handle", environment(document(simulator))
     ) as one:
+        # All that is always needed is loaded while Lambda starts, and not by the first call.
+        assert {"monitor.serverless.container", "monitor.assembly"} <= one.started.modules
         function = simulator.functions.add(NAME, one.handle, account=ACCOUNT, region=REGION)
         function.permitted.add(("events.amazonaws.com", RULE))
         async with (

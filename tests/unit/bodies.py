@@ -10,11 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from monitor.event import Wanted
+from tests import samples
+from tests.samples import ACCOUNT, ARN, AT, KEY_ID, REGION
 
-ACCOUNT, REGION = "111122223333", "eu-west-1"
-KEY_ID = "0a1b2c3d-0000-4000-8000-000000000001"
-ARN = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{KEY_ID}"
-AT = "2026-11-20T09:14:03Z"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:kms-events"
 BUCKET = "org-trail-bucket"
 LOG = (
@@ -46,36 +44,16 @@ def merged(whole: Json, changes: Json) -> Json:
 
 
 def record(**changes: Any) -> Json:
-    """A CloudTrail record of DisableKey."""
-    return merged(
-        {
-            "eventVersion": "1.11",
-            "userIdentity": {
-                "type": "IAMUser",
-                "principalId": "AIDAEXAMPLE",
-                "arn": f"arn:aws:iam::{ACCOUNT}:user/bob",
-                "accountId": ACCOUNT,
-                "userName": "bob",
-            },
-            "eventTime": AT,
-            "eventSource": "kms.amazonaws.com",
-            "eventName": "DisableKey",
-            "awsRegion": REGION,
-            "sourceIPAddress": "203.0.113.7",
-            "userAgent": "aws-cli/2.x",
-            "requestParameters": {"keyId": KEY_ID},
-            "responseElements": {"keyId": ARN},
-            "requestID": "11111111-aaaa-4aaa-8aaa-000000000001",
-            "eventID": "22222222-bbbb-4bbb-8bbb-000000000001",
-            "readOnly": False,
-            "resources": [{"accountId": ACCOUNT, "type": "AWS::KMS::Key", "ARN": ARN}],
-            "eventType": "AwsApiCall",
-            "managementEvent": True,
-            "recipientAccountId": ACCOUNT,
-            "eventCategory": "Management",
-        },
-        changes,
-    )
+    """A CloudTrail record of DisableKey, with no more in it than each has."""
+    bob = {
+        "type": "IAMUser",
+        "principalId": "AIDAEXAMPLE",
+        "arn": f"arn:aws:iam::{ACCOUNT}:user/bob",
+        "accountId": ACCOUNT,
+        "userName": "bob",
+    }
+    bare = {"userIdentity": bob, "tlsDetails": ..., "sessionCredentialFromConsole": ...}
+    return samples.record(**(bare | changes))
 
 
 def service_record(**changes: Any) -> Json:

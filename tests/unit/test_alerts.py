@@ -4,17 +4,14 @@ That each alert fires and ends is promtool's to say: tests/real/test_prometheus.
 """
 
 import re
-import shlex
 from collections import defaultdict
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 
-from monitor.cli import app
 from monitor.decision import Budget, Outcome, Reason
 from monitor.finding import Severity
 from tests.promql import faults, grouped_by, selectors
@@ -113,35 +110,6 @@ def test_a_runbook_has_every_part(page: Path) -> None:
     assert parts[1::2] == SECTIONS
     assert all(len(part.strip()) > 10 for part in parts[2::2])
     assert "```sh\n" in parts[6]  # Verify: exact commands
-
-
-def commands() -> list[tuple[str, str]]:
-    """Every command of ours that a runbook or the drill names, with where."""
-    found = []
-    for page in [*RUNBOOKS.values(), Path("docs/runbooks/README.md"), Path("docs/drill.md")]:
-        text = page.read_text(encoding="utf-8")
-        blocks = "\n".join(re.findall(r"```sh.*?\n(.*?)```", text, re.DOTALL)).splitlines()
-        for line in [*blocks, *re.findall(r"`([^`\n]+)`", text)]:
-            # After `kubectl exec ... --`, too; not the name of a role or a Deployment.
-            parts = re.findall(r"(?:^|-- |\| )(kms-monitor [a-z][^|>]*)", line)
-            found += [(page.stem, part.strip()) for part in parts]
-    return found
-
-
-def test_commands_in_runbooks_are_commands() -> None:
-    root = typer.main.get_command(app)
-    checked = commands()
-    assert len(checked) > 40
-    for page, line in checked:
-        words = shlex.split(line)[1:]
-        command: Any = root
-        while words and words[0] in getattr(command, "commands", {}):
-            command = command.commands[words.pop(0)]
-        # A word that no group knows would be left over.
-        assert not hasattr(command, "commands") or words[0].startswith("-"), (page, line)
-        options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
-        used = {word.partition("=")[0] for word in words if word.startswith("-")}
-        assert used - {"--help"} <= options, (page, line)
 
 
 def test_links_of_runbooks_lead_somewhere() -> None:

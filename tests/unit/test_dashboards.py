@@ -65,6 +65,17 @@ def test_variables_ask_for_what_there_is(board: dict[str, Any]) -> None:
 
 
 @each_board
+def test_what_is_marked_on_every_panel_is_what_there_is(board: dict[str, Any]) -> None:
+    marks = {one["name"]: one for one in board["annotations"]["list"]}
+    assert {"Critical alerts", "Starts", "Settings taken"} == marks.keys()
+    for one in marks.values():
+        assert one["datasource"]["uid"] == "${datasource}"
+        assert faults(filled(one["expr"]), RECORDED) == []
+        for name, matchers in selectors(filled(one["expr"], cluster="C", job="J")):
+            assert (matchers["cluster"], matchers["job"]) == ("C", "J"), name
+
+
+@each_board
 def test_no_two_panels_lie_on_one_another(board: dict[str, Any]) -> None:
     taken: set[tuple[int, int]] = set()
     for panel in board["panels"]:

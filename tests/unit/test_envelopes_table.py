@@ -29,13 +29,10 @@ from monitor.response import Response
 from monitor.sns_trust import SnsTrust
 from monitor.stores.memory import MemoryStore
 from monitor.trust import Trust
-from tests.samples import NOBODY
+from tests.samples import ACCOUNT, ARN, NOBODY, REGION
 from tests.unit.bodies import (
-    ACCOUNT,
-    ARN,
     BUCKET,
     LOG,
-    REGION,
     TOPIC,
     WANTED,
     bridge,

@@ -13,7 +13,8 @@ import pytest
 from monitor.aws import Aws
 from monitor.errors import NotWorthRetrying, SettingsError
 from monitor.serverless.given import EXTENSION_PORT, Given, settings_text
-from monitor.serverless.settings import read_text
+from monitor.serverless.settings import ServerlessSettings, read_either, read_text
+from monitor.settings import Settings
 
 NOBODY = {EXTENSION_PORT: "1"}
 """A port where no extension listens."""
@@ -209,6 +210,7 @@ def test_variables_count_over_the_text() -> None:
         ("store: {kind: memory}", "store.kind: is memory, which ends with the function"),
         ("store: {kind: sqlite}", "store.kind: is sqlite, which ends with the function"),
         ("silence_minutes: 5", "need somebody who waits"),
+        ("responders: {mqtt: {host: x}}", "needs a connection that is kept"),
         ("nothing: 1", "ssm:/guard:4: nothing: there is no such setting"),
         ("function: {margin_seconds: 0}", "ssm:/guard:4: function.margin_seconds: is 0"),
         ("function: 5", "ssm:/guard:4: function: is 5"),
@@ -232,3 +234,17 @@ def test_secrets_are_not_shown() -> None:
     assert "hunter2" not in wrong(f"{GOOD}webhook_secret: hunter2\nmode2: x")
     odd = 'accounts: [{id: "111122223333", regions: [eu-west-1], role_arn: x, external_id: 7}]'
     assert "something that is not shown here" in wrong(f"mode: enforce\n{odd}")
+
+
+def test_commands_read_settings_of_a_function_and_of_a_daemon(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(f"{GOOD}function: {{}}")
+    assert isinstance(read_either(file, HERE), ServerlessSettings)
+    file.write_text(f"{GOOD}store: {{kind: dynamodb}}")
+    assert isinstance(read_either(file, HERE), ServerlessSettings)
+    queue = "{url: 'https://sqs.eu-west-1.amazonaws.com/111122223333/g', region: eu-west-1}"
+    file.write_text(f"{GOOD}queues: [{queue}]\nstore: {{kind: dynamodb}}")
+    assert type(read_either(file, HERE)) is Settings
+    file.write_text(GOOD)
+    with pytest.raises(SettingsError, match="queues: is missing"):
+        read_either(file, HERE)

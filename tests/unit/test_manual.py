@@ -22,9 +22,8 @@ from tests.promql import declared
 
 OF_CODE = MADE.keys() | {"detectors.md", "peers.md"}
 BY_HAND = {name: text for name, text in PAGES.items() if name.removeprefix("docs/") not in OF_CODE}
-METRICS = declared()
-METRICS |= {name.removesuffix("_bucket"): labels for name, labels in METRICS.items()}
-"""A histogram by its own name, too."""
+METRICS = declared() | {one.name: set(one.labels) for one in metrics.all_metrics()}
+"""Each series by its name; a histogram by its own name, too."""
 ALL_SETTINGS = rows.all_settings()
 TYPES = {one.path.replace("[]", ""): one.type for one in ALL_SETTINGS}
 NOT_OURS = {
@@ -34,7 +33,7 @@ OPTIONS_OF_OTHERS = {
     "detectors.prod_alias_deleted",  # docs/plugins.md writes it
     "detectors.prod_alias_deleted.prefix",
 }
-VARIABLES = {"KMS_MONITOR_CONFIG", "KMS_MONITOR_HEALTH_URL"}
+VARIABLES = {"KMS_MONITOR_CONFIG", "KMS_MONITOR_SETTINGS", "KMS_MONITOR_HEALTH_URL"}
 
 
 @pytest.mark.parametrize(("name", "made"), MADE.items(), ids=list(MADE))
@@ -142,15 +141,15 @@ def test_metrics_name_the_alerts_that_ask_for_them() -> None:
 @pytest.mark.parametrize("page", BY_HAND)
 def test_metrics_on_a_page_are_metrics(page: str) -> None:
     text = BY_HAND[page]
-    for name, inside in re.findall(r"\b(?<!grep )(kms_monitor_\w+)(?:\{([^}]*)\})?", text):
+    for name, inside in re.findall(r"\b(?<!grep )(kms_monitor_\w+)\b(?!\()(?:\{([^}]*)\})?", text):
         if name in NOT_OURS:
             continue
         assert name in METRICS, name
         labels = {part.partition("=")[0].strip(" ~!") for part in inside.split(",") if part}
         assert labels <= METRICS[name], (name, labels)
     searched = re.findall(r"\bgrep (kms_monitor_\w+)", text)
-    for names, end in re.findall(r"\bkms_monitor_\(([a-z_|]+)\)(\w*)", text):
-        searched += [f"kms_monitor_{one}{end}" for one in names.split("|")]
+    for begin, names, end in re.findall(r"\b(kms_monitor_\w*)\(([a-z_|]+)\)(\w*)", text):
+        searched += [f"{begin}{one}{end}" for one in names.split("|")]
     for beginning in searched:
         assert any(name.startswith(beginning) for name in METRICS), beginning
 
@@ -159,6 +158,12 @@ def test_metrics_on_a_page_are_metrics(page: str) -> None:
 def test_commands_on_a_page_are_commands(page: str) -> None:
     for line in pages.commands(BY_HAND[page]):
         assert wrong_with(line) == "", line
+
+
+def test_commands_are_found_where_they_stand() -> None:
+    found = {page: pages.commands(text) for page, text in BY_HAND.items()}
+    assert sum(map(len, found.values())) > 150
+    assert sum(len(lines) for page, lines in found.items() if "runbooks" in page) > 40
 
 
 def wrong_with(line: str) -> str:

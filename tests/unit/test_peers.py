@@ -18,6 +18,14 @@ def test_every_row_of_the_survey_is_answered_and_no_other() -> None:
     assert len(ROWS) == 73
 
 
+def test_every_system_of_the_survey_has_a_name_and_its_numbers() -> None:
+    assert set(ROWS[0]) - {"table", "feature"} == peers.SYSTEMS.keys()
+    first, *others = [one for one in peers.summary(ROWS) if one.startswith("| ")][1:]
+    assert first.startswith("| **kms-monitor** |")
+    assert len(others) == len(peers.SYSTEMS)
+    assert "| PA Panther | " in "\n".join(others)
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["feature"][:60])
 def test_what_a_row_points_at_is_there(row: dict[str, str]) -> None:
     found = peers.pointers(row)

@@ -12,6 +12,7 @@ from botocore.loaders import Loader
 from deploy.serverless.contents import (
     entry_points,
     first_arguments,
+    headers,
     newest_models,
     ours,
     place,
@@ -136,6 +137,11 @@ def test_nobody_is_offered_what_is_not_there() -> None:
     assert "[kms_monitor.responders]\nsns = " in made
     assert "mqtt" not in made
     assert "monitor.cli" not in made
+
+
+def test_of_our_own_description_only_the_headers_are_in_it() -> None:
+    text = "Metadata-Version: 2.4\nName: kms-monitor\nVersion: 0.1.0\n\n# kms-monitor\n\nA daemon\n"
+    assert headers(text) == "Metadata-Version: 2.4\nName: kms-monitor\nVersion: 0.1.0\n"
 
 
 def test_the_services_are_those_that_the_code_calls() -> None:

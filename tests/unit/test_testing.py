@@ -1,8 +1,9 @@
 """What authors of plugins are given to test with: it passes what is right and finds what is wrong.
 
-In scope: `monitor.testing`, and the example in docs/plugins.md.
+In scope: `monitor.testing`, and the examples in docs/plugins.md.
 """
 
+import asyncio
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -225,9 +226,10 @@ async def test_a_responder_of_another_shape_is_told_so() -> None:
         await check(fixer)
 
 
-def test_the_example_of_the_docs_works() -> None:
+def test_the_examples_of_the_docs_work(tmp_path: Path) -> None:
     text = (DOCS / "plugins.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
     for block in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         exec(block, names)
     names["test_it"]()
+    asyncio.run(names["test_it_tells"](tmp_path))

@@ -140,6 +140,7 @@ def test_a_control_message_holds_nothing() -> None:
         (gzip.compress(b"[]", mtime=0), "unknown_shape"),
         (triggers.log_data(), "empty_batch"),
     ],
+    ids=["corrupt", "truncated", "bomb", "text", "no list", "no object", "empty"],
 )
 def test_log_data_that_cannot_be_read_is_kept_as_it_came(content: bytes, reason: str) -> None:
     event = {"awslogs": {"data": triggers.packed(content)}}
