@@ -55,7 +55,7 @@ def test_the_aws_command_knows_what_is_asked_of_it() -> None:
         options = {word[2:].partition("=")[0] for word in words if word.startswith("--")}
         assert options <= {*known, *GLOBAL, *PAGING}, (page, line)
         complete = (page, line) not in hints and not options & WHOLE and line[-1] not in "${"
-        needed = {name for name, one in known.items() if one.required and not one.positional_arg}
+        needed = {name for name, one in known.items() if one.required and one.cli_name[0] == "-"}
         assert not complete or needed <= options, (page, line)
 
 
