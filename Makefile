@@ -78,6 +78,8 @@ bench: $(STAMP)
 schema: $(STAMP)
 	$(BIN)/kms-monitor generate schema > config/schema.json.new
 	mv config/schema.json.new config/schema.json
+	$(BIN)/kms-monitor generate schema --serverless > config/function.schema.json.new
+	mv config/function.schema.json.new config/function.schema.json
 	$(BIN)/python -m deploy.helm.reference
 
 IAM := $(BIN)/kms-monitor generate iam --config deploy/aws/kms-monitor.yaml

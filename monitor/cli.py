@@ -165,14 +165,22 @@ def health(
 
 
 @generate.command(epilog="Example: kms-monitor generate schema > config/schema.json")
-def schema() -> None:
+def schema(
+    *,
+    serverless: Annotated[
+        bool, typer.Option("--serverless", help="Of the settings of a function.")
+    ] = False,
+) -> None:
     """Print the JSON schema of the settings, for editors."""
     import json  # noqa: PLC0415
 
     from monitor.schema import settings_schema  # noqa: PLC0415
+    from monitor.serverless.settings import ServerlessSettings  # noqa: PLC0415
+    from monitor.settings import Settings  # noqa: PLC0415
 
     try:
-        typer.echo(json.dumps(settings_schema(), indent=2, ensure_ascii=False))
+        found = settings_schema(ServerlessSettings if serverless else Settings)
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     except SettingsError as error:
         fail(error)
 

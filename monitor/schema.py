@@ -17,8 +17,11 @@ NOT_TRUE: dict[str, Any] = {"not": {"const": True}}
 Validation = tuple[type[BaseModel], Literal["validation"]]
 
 
-def settings_schema() -> dict[str, Any]:
-    """The schema. Raises `SettingsError` where a built-in plugin cannot be loaded."""
+def settings_schema(form: type[Settings] = Settings) -> dict[str, Any]:
+    """The schema. Raises `SettingsError` where a built-in plugin cannot be loaded.
+
+    `form`: of the daemon, or another form's own settings, which hold the daemon's.
+    """
     shelf = Shelf()
     found = {
         (kind, name): shelf.load(kind, name)
@@ -28,11 +31,11 @@ def settings_schema() -> dict[str, Any]:
     }
     options = {plugin.Options for plugin in found.values()}
     # All in one go, so that two models of one name are told apart.
-    models: list[Validation] = [(model, "validation") for model in (Settings, *options)]
+    models: list[Validation] = [(model, "validation") for model in (form, *options)]
     places, document = models_json_schema(models)
     definitions: dict[str, dict[str, Any]] = document["$defs"]
     by_model = {model: definitions.pop(name_of(places[model, kind])) for model, kind in models}
-    root = by_model[Settings]
+    root = by_model[form]
     for kind in GROUPS:
         # A plugin of others may have any options, or none; those of others are let through unseen.
         root["properties"][kind]["additionalProperties"] = (

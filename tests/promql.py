@@ -1,7 +1,7 @@
 """What PromQL expressions ask for, compared with the metrics that the daemon declares."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import promql_parser
 from prometheus_client import CollectorRegistry
@@ -30,10 +30,13 @@ SUFFIXES = {
 }
 
 
-def declared() -> dict[str, set[str]]:
-    """By the name of each series that the daemon may show: its labels."""
+def declared(*also: Callable[[CollectorRegistry], object]) -> dict[str, set[str]]:
+    """By the name of each series that the daemon may show: its labels; with those that `also` declares."""
     found: dict[str, set[str]] = {}
-    for metric in list(Metrics(CollectorRegistry()).registry._collector_to_names):
+    registry = Metrics(CollectorRegistry()).registry
+    for declare in also:
+        declare(registry)
+    for metric in list(registry._collector_to_names):
         assert isinstance(metric, MetricWrapperBase)
         for suffix in SUFFIXES[str(metric._type)]:
             labels = {*metric._labelnames, *(("le",) if suffix == "_bucket" else ())}

@@ -8,6 +8,7 @@ becomes an event of our own.
 """
 
 import asyncio
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -95,9 +96,18 @@ class Drift:
             await self.read_next(await self.unread.get())
 
     async def catch_up(self) -> None:
-        """Read the rest of the keys that wait for it, and no more."""
-        while not self.unread.empty():
-            await self.read_next(self.unread.get_nowait())
+        """Read the rest of the keys that wait for it, and no more.
+
+        In no order: if it is ended before the end, it shall not be the same keys each time that wait.
+        """
+        waiting = [self.unread.get_nowait() for _ in range(self.unread.qsize())]
+        random.shuffle(waiting)
+        try:
+            while waiting:
+                await self.read_next(waiting.pop())
+        finally:
+            for live in waiting:
+                self.unread.put_nowait(live)
 
     async def read_next(self, live: KeySnapshot) -> None:
         """One of them, and a pause. Never raises."""

@@ -21,7 +21,7 @@ from monitor.ledger import Store, StoreError
 from monitor.lookouts import Lookouts
 from monitor.loops.drift import Doubt
 from monitor.loops.escrow_watch import EscrowWatch
-from monitor.loops.sweep import Sweep
+from monitor.loops.looking import Place
 from monitor.loops.turns import Turns
 from monitor.metrics import Metrics
 from monitor.replicas import Shared
@@ -85,26 +85,36 @@ class Passes:
         self.log = structlog.get_logger("function")
 
     async def once(self, time: TimeLeft) -> dict[str, Any]:
-        """What was looked at. Raises `NotDone` if not all of it, or if not all is done with."""
+        """How many keys were looked at, and of how many there was no time to read more than their state.
+
+        Raises `NotDone` if not every state was looked at, or if not all that was found is done with.
+        """
         wrong: list[str] = []
         try:
             async with asyncio.timeout(time.left):
                 # The look before may have been another container's.
                 await self.parts.replicas.refresh()
                 counts = await self.look(wrong)
-                left = sum([await road.once() for road in self.lookouts.roads.values()])
+                left = await self.judge()
+                unread = await self.read_the_rest(time)
+                left += await self.judge()
         except TimeoutError:
             raise NotDone("the time was too short for all that there is to look at") from None
+        if unread:
+            self.log.warning("no time to read all of each key", keys=sum(counts), unread=unread)
         if wrong or left:
             raise NotDone("; ".join([*wrong, f"{left} findings are not done with"]))
-        return {"keys": sum(counts)}
+        return {"keys": sum(counts), "unread": unread}
+
+    async def judge(self) -> int:
+        """Judge what was found; how much of it is not done with."""
+        return sum([await road.once() for road in self.lookouts.roads.values()])
 
     async def look(self, wrong: list[str]) -> list[int]:
         """How many keys each place has; what cannot be looked at goes to `wrong`."""
         if self.settings.watched.discover:
             await self.lookouts.inventory.look()
-        places = sorted(self.settings.places)
-        counts = await self.turns.each(places, lambda place: self.sweep(place, wrong))
+        counts = await self.turns.each(self.places, lambda place: self.sweep(place, wrong))
         try:
             await self.parts.incidents.check()
             await self.lookouts.held.check()
@@ -117,37 +127,50 @@ class Passes:
             await escrows.check()
         return counts
 
-    async def sweep(self, place: tuple[str, str], wrong: list[str]) -> int:
-        """Look at the keys of one place."""
-        sweep = self.lookouts.sweep_of(place)
-        windows, now = self.parts.knowledge.windows, self.clock.now()
-        states, rest = (window_of(windows, kind, place) for kind in (STATE, REST))
-        remember(sweep, states, rest, now)
+    async def sweep(self, place: Place, wrong: list[str]) -> int:
+        """Look at the state of every key of one place."""
+        sweep, window = self.lookouts.sweep_of(place), self.window(STATE, place)
+        now = self.clock.now()
+        for key, (state, since) in recall(window, now).items():
+            if state in STATES:
+                sweep.attention.setdefault(key, (KeyState(state), since))
         try:
             with self.metrics.sweep_seconds.labels(*place).time():
                 count = await sweep.look()
-            self.metrics.last_sweep.labels(*place).set(self.clock.now())
-            await sweep.drift.catch_up()
         except (MonitorError, StoreError) as error:
-            self.log.error(
-                "keys cannot be read", account=place[0], region=place[1], problem=str(error)
-            )
-            wrong.append(f"keys of {' '.join(place)}: {error}")
+            where = " ".join(place)
+            self.log.error("keys cannot be read", place=where, problem=str(error))
+            wrong.append(f"keys of {where}: {error}")
             return 0
         finally:
-            note(
-                states,
-                {key: (state.value, at) for key, (state, at) in sweep.attention.items()},
-                now,
-            )
-            note(rest, {key: (REST, one.since) for key, one in sweep.drift.since.items()}, now)
+            doubts = {key: (state.value, at) for key, (state, at) in sweep.attention.items()}
+            note(window, doubts, now)
+        self.metrics.last_sweep.labels(*place).set(self.clock.now())
         return count
 
+    async def read_the_rest(self, time: TimeLeft) -> int:
+        """Read policies, aliases and all else of the keys; of how many there was no time for it.
 
-def remember(sweep: Sweep, states: Window, rest: Window, now: float) -> None:
-    """What another container was in doubt about."""
-    for key, (state, since) in recall(states, now).items():
-        if state in STATES:
-            sweep.attention.setdefault(key, (KeyState(state), since))
-    for key, (_, since) in recall(rest, now).items():
-        sweep.drift.since.setdefault(key, Doubt(since))
+        So much time is kept that what was found can be put back.
+        """
+        sweeps = {place: self.lookouts.sweep_of(place) for place in self.places}
+        now = self.clock.now()
+        for place, one in sweeps.items():
+            for key, (_, since) in recall(self.window(REST, place), now).items():
+                one.drift.since.setdefault(key, Doubt(since))
+        try:
+            async with asyncio.timeout(max(0.0, time.left - time.enough)):
+                await asyncio.gather(*(one.drift.catch_up() for one in sweeps.values()))
+        except TimeoutError:
+            pass
+        for place, one in sweeps.items():
+            doubts = {key: (REST, doubt.since) for key, doubt in one.drift.since.items()}
+            note(self.window(REST, place), doubts, now)
+        return sum(one.drift.unread.qsize() for one in sweeps.values())
+
+    @property
+    def places(self) -> list[Place]:
+        return sorted(self.settings.places)
+
+    def window(self, kind: str, place: Place) -> Window:
+        return window_of(self.parts.knowledge.windows, kind, place)

@@ -66,7 +66,10 @@ class ServerlessSettings(Settings):
         [], max_length=0, description="None: a queue calls the function by an event source mapping."
     )
     store: StoreSettings = StoreSettings(kind="dynamodb")
-    function: FunctionSettings = FunctionSettings()
+    function: FunctionSettings = Field(
+        FunctionSettings(),
+        description="What only a function has: its time, its failures, its metrics.",
+    )
 
     @property
     def home_region(self) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +13,16 @@ from structlog.testing import capture_logs
 
 from monitor.errors import SettingsError
 from monitor.serverless.answering import NotDone
-from monitor.serverless.container import LOOK_AGAIN
+from monitor.serverless.container import ASK_AGAIN, LOOK_AGAIN
 from monitor.simulator.functions import FunctionError
 from monitor.simulator.server import Simulator
 from tests import triggers
 from tests.journey.conftest import ACCOUNT, REGION, Person, until, wrap
 from tests.journey.functions import RULE, Here, container, deployed, document, environment, told
 from tests.journey.scene import client
+from tests.journey.test_approvals import approve
 
+OTHER = "444455556666"
 SWEEP = {"kms-monitor": "sweep"}
 
 
@@ -192,6 +195,84 @@ async def test_a_set_up_that_failed_is_tried_again(
         assert function.guard is first  # set up once
 
 
+async def test_members_of_an_organization_are_asked_for_or_nothing_is_done(
+    simulator: Simulator, people: Callable[[str], Person]
+) -> None:
+    """An event of an account that is not known to be guarded would be dropped."""
+    path = simulator.organizations.add_unit("ou-ex01-11111111")
+    simulator.organizations.place(OTHER, "ou-ex01-11111111")
+    organizations = [{"path": path, "role_name": "kms-monitor", "regions": [REGION]}]
+    simulator.set_knob("deny", ("kms-monitor:organizations:*",))
+    async with container(simulator, organizations=organizations) as function:
+        arn, event = await harm(simulator, people)
+        with pytest.raises(NotDone, match="organizations cannot be asked"):
+            await function.invoke(event, Here())
+        assert await people("admin").state(arn) == "Disabled"
+        simulator.set_knob("deny", ())
+        assert await function.invoke(event, Here()) == {"done": 1}
+        assert await people("admin").state(arn) == "Enabled"
+        assert function.guard is not None
+        assert {account for account, _ in function.guard.settings.places} == {ACCOUNT, OTHER}
+        # Asked again after an hour; while that cannot be done the last answer counts.
+        clock = function.clock = Hands(function.clock)
+        clock.ahead += ASK_AGAIN
+        simulator.set_knob("deny", ("kms-monitor:organizations:*",))
+        arn, event = await harm(simulator, people)
+        assert await function.invoke(event, Here()) == {"done": 1}
+        assert await people("admin").state(arn) == "Enabled"
+
+
+async def test_a_person_approves_beside_the_function(
+    simulator: Simulator, people: Callable[[str], Person], tmp_path: Path
+) -> None:
+    """By the command, with the function's settings: what it approves the function leaves alone."""
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(document(simulator)))
+    async with container(simulator) as function:
+        await function.invoke(SWEEP, Here())
+        arn = await people("admin").create_key()
+        await function.invoke(SWEEP, Here())
+        code, _, said = await approve(tmp_path, arn)
+        assert code == 0, said
+        await people("admin").kms.disable_key(KeyId=arn)
+        event = json.loads(wrap(simulator.records[-1]))
+        assert await function.invoke(event, Here()) == {"done": 1}
+        assert await people("admin").state(arn) == "Disabled"
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["native first", "CloudTrail first"])
+async def test_what_kms_tells_by_itself_is_told(
+    simulator: Simulator, people: Callable[[str], Person], sqs: Any, order: int
+) -> None:
+    arn = await people("admin").create_key()
+    native = {
+        "version": "0",
+        "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
+        "detail-type": "KMS CMK Deletion",
+        "source": "aws.kms",
+        "account": ACCOUNT,
+        "time": "2026-11-20T09:14:03Z",
+        "region": REGION,
+        "resources": [arn],
+        "detail": {"key-id": arn.rpartition("/")[2]},
+    }
+    by_service = json.loads(wrap(simulator.records[-1])) | {
+        "detail-type": "AWS Service Event via CloudTrail"
+    }
+    by_service["detail"] |= {
+        "eventName": "DeleteKey",
+        "eventType": "AwsServiceEvent",
+        "userIdentity": {"accountId": ACCOUNT, "invokedBy": "AWS Internal"},
+        "requestParameters": None,
+        "responseElements": {"keyId": arn},
+    }
+    events = [native, by_service][::order]
+    async with container(simulator) as function:
+        for event in events:
+            assert await function.invoke(event, Here()) == {"done": 1}
+        (one,) = await told(simulator, sqs)  # whoever says it, it is told once
+        assert "deleted" in one["subject"]
+
+
 class Hands:
     """A clock that can be moved on."""
 
@@ -288,7 +369,7 @@ async def test_a_sweep_puts_back_what_no_event_told_of(
         await asyncio.sleep(1.3)
         await function.invoke({"detail-type": "Scheduled Event", "source": "aws.events"})
         assert await people("admin").state(arn) == "Enabled"
-        assert await function.invoke(SWEEP) == {"keys": 1}
+        assert await function.invoke(SWEEP) == {"keys": 1, "unread": 0}
 
 
 async def test_a_sweep_knows_the_rule_that_leads_to_the_function(
@@ -314,6 +395,20 @@ async def test_a_sweep_that_cannot_look_everywhere_fails(
         simulator.set_knob("deny", ("kms-monitor:kms:ListKeys",))
         with pytest.raises(FunctionError, match="ListKeys"):
             await function.invoke(SWEEP)
+
+
+async def test_a_sweep_reads_what_there_is_time_for(
+    simulator: Simulator, people: Callable[[str], Person]
+) -> None:
+    """States first, which are quickly read; the rest of the keys goes on with the next look."""
+    slow = {"calls_per_second": 5}  # a second for each key
+    async with container(simulator, sweep=slow) as function:
+        for _ in range(4):
+            await people("admin").create_key()
+        first = await function.invoke(SWEEP, Here(seconds=5))
+        assert first["keys"] == 4
+        assert 1 <= first["unread"] < 4
+        assert await function.invoke(SWEEP, Here()) == {"keys": 4, "unread": 0}
 
 
 async def test_a_sweep_without_enough_time_fails(

@@ -14,6 +14,7 @@ import monitor
 from monitor.assembly import load
 from monitor.catalogue import built_in_entries, with_settings
 from monitor.schema import settings_schema
+from monitor.serverless.settings import ServerlessSettings
 from monitor.settings_file import read_settings
 
 CONFIG = Path(monitor.__file__).parent.parent / "config"
@@ -57,6 +58,19 @@ def example() -> str:
 def test_schema_is_up_to_date() -> None:
     """If not: make schema."""
     assert json.loads((CONFIG / "schema.json").read_text(encoding="utf-8")) == SCHEMA
+    function = (CONFIG / "function.schema.json").read_text(encoding="utf-8")
+    assert json.loads(function) == settings_schema(ServerlessSettings)
+
+
+def test_an_editor_knows_the_settings_of_a_function() -> None:
+    schema = settings_schema(ServerlessSettings)
+    Draft202012Validator.check_schema(schema)
+    look = Draft202012Validator(schema)
+    good = {"mode": "observe", "accounts": [], "function": {"margin_seconds": 5}}
+    assert list(look.iter_errors(good)) == []
+    wrongs: list[dict[str, Any]] = [{"queues": [{}]}, {"function": {"margin": 5}}]
+    for wrong in wrongs:
+        assert list(look.iter_errors(good | wrong))
 
 
 def test_schema_is_a_schema() -> None:

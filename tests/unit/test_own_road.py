@@ -147,3 +147,34 @@ def test_the_same_has_the_same_id_whenever_it_is_made(
 def test_another_has_another_id(name: str, region: str, same: int) -> None:
     other = own_event(name, (ACCOUNT, region), EPOCH, {}, same=(same,))
     assert other.event_id != own_event("KeySeenWorse", PLACE, EPOCH, {}, same=(1,)).event_id
+
+
+# -- for whoever looks only now and then
+
+
+@pytest.mark.looptime
+async def test_once_judges_all_that_is_there_and_each_once() -> None:
+    judge = Judge()
+    judge.retries["B"] = 1
+    road = OwnRoad(judge, LoopClock(), "sweep")
+    for name in ("A", "B", "C"):
+        assert road.take(made(name, same=(name,)))
+    assert await road.once() == 1
+    assert sorted(name for name, _ in judge.seen) == ["A", "B", "C"]
+    # What is done with is known; what is not may be found again.
+    assert not road.take(made("A", same=("A",)))
+    assert road.take(made("B", same=("B",)))
+    assert await road.once() == 0
+    assert await road.once() == 0
+
+
+@pytest.mark.looptime
+async def test_what_was_ended_in_the_middle_may_be_found_again() -> None:
+    judge = Judge()
+    road = OwnRoad(judge, LoopClock(), "sweep")
+    road.take(made("A"))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await road.once()
+    assert road.take(made("A"))
+    assert await road.once() == 0
