@@ -345,6 +345,22 @@ async def test_metrics_and_logs_of_a_call(
     assert event["detail"]["resources"][0]["ARN"] not in "".join(written)
 
 
+async def test_the_kill_switch_is_shown_and_holds(
+    simulator: Simulator, people: Callable[[str], Person]
+) -> None:
+    written: list[str] = []
+    async with container(simulator, kill_switch=True) as function:
+        function.write = written.append
+        arn, event = await harm(simulator, people)
+        with pytest.raises(NotDone):
+            await function.invoke(event, Here())
+        assert await people("admin").state(arn) == "Disabled"
+    found = [json.loads(one) for one in "".join(written).splitlines()]
+    assert [
+        one["kms_monitor_writes_stopped"] for one in found if "kms_monitor_writes_stopped" in one
+    ] == [1]
+
+
 def merged(logger: Any, method: str, line: Any) -> Any:
     import structlog  # noqa: PLC0415
 
