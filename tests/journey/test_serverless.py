@@ -345,20 +345,28 @@ async def test_metrics_and_logs_of_a_call(
     assert event["detail"]["resources"][0]["ARN"] not in "".join(written)
 
 
-async def test_the_kill_switch_is_shown_and_holds(
+async def test_what_the_kill_switch_stopped_is_done_once_it_is_off(
     simulator: Simulator, people: Callable[[str], Person]
 ) -> None:
     written: list[str] = []
-    async with container(simulator, kill_switch=True) as function:
+    soon = {"grace_minutes": 0.01}
+    async with container(simulator, kill_switch=True, sweep=soon) as function:
         function.write = written.append
-        arn, event = await harm(simulator, people)
-        with pytest.raises(NotDone):
-            await function.invoke(event, Here())
+        arn = await people("admin").create_key()
+        await function.invoke(SWEEP, Here())
+        await people("mallory").kms.disable_key(KeyId=arn)
+        event = json.loads(wrap(simulator.records[-1]))
+        assert await function.invoke(event, Here()) == {"done": 1}
+        for _ in range(2):
+            await function.invoke(SWEEP, Here())
+            await asyncio.sleep(0.7)
         assert await people("admin").state(arn) == "Disabled"
     found = [json.loads(one) for one in "".join(written).splitlines()]
-    assert [
-        one["kms_monitor_writes_stopped"] for one in found if "kms_monitor_writes_stopped" in one
-    ] == [1]
+    name = "kms_monitor_writes_stopped"
+    assert [one[name] for one in found if name in one] == [1]
+    async with container(simulator, sweep=soon) as function:
+        await function.invoke(SWEEP, Here())
+        assert await people("admin").state(arn) == "Enabled"
 
 
 def merged(logger: Any, method: str, line: Any) -> Any:
