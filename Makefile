@@ -95,8 +95,8 @@ reference: $(STAMP)
 	$(IAM) --kind dlq > deploy/aws/dlq-policy.json.new
 	for NAME in policy queue-policy dlq-policy; do mv deploy/aws/$$NAME.json.new deploy/aws/$$NAME.json; done
 	for KIND in home member serverless; do $(STACK) --kind $$KIND > deploy/aws/$$KIND.yaml.new \
-		&& mv deploy/aws/$$KIND.yaml.new deploy/aws/$$KIND.yaml || exit 1; done
-	for KIND in home member; do $(STACK) --kind $$KIND --terraform deploy/terraform/$$KIND || exit 1; done
+		&& mv deploy/aws/$$KIND.yaml.new deploy/aws/$$KIND.yaml \
+		&& $(STACK) --kind $$KIND --terraform deploy/terraform/$$KIND || exit 1; done
 	$(BIN)/python -m tests.peers > docs/peers.md.new
 	mv docs/peers.md.new docs/peers.md
 	$(BIN)/python -m manual

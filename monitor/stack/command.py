@@ -56,20 +56,22 @@ def stack(
     from monitor.stack.home import home  # noqa: PLC0415
     from monitor.stack.member import member  # noqa: PLC0415
     from monitor.stack.serverless import serverless  # noqa: PLC0415
-    from monitor.stack.terraform import home_files, member_files  # noqa: PLC0415
+    from monitor.stack.terraform import home_files, member_files, serverless_files  # noqa: PLC0415
     from monitor.stack.writing import as_text  # noqa: PLC0415
 
     make = {Kind.HOME: home, Kind.MEMBER: member, Kind.SERVERLESS: serverless}[kind]
-    make_files = {Kind.HOME: home_files, Kind.MEMBER: member_files}.get(kind)
-    if terraform is not None and make_files is None:
-        fail("--terraform: there is no module of that kind")
+    make_files = {
+        Kind.HOME: home_files,
+        Kind.MEMBER: member_files,
+        Kind.SERVERLESS: serverless_files,
+    }[kind]
     try:
         needs = needs_of(config, None) if kind is not Kind.SERVERLESS else function_needs(config)
         wanted = wanted_of(needs.loaded)
         made: Value = make(needs, wanted)
     except SettingsError as error:
         fail(*error.faults)
-    if terraform is None or make_files is None:
+    if terraform is None:
         typer.echo(as_text(made, as_json=as_json), nl=False)
     else:
         write(terraform, make_files(needs, wanted))

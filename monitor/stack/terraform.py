@@ -7,13 +7,23 @@ filled in by the module. Statements that hang on a condition are in a list of it
 import json
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from monitor.event import Wanted
 from monitor.rights import policies
 from monitor.rights.enabled import Needs
+from monitor.stack import function
 from monitor.stack.events import BUS_RULE, Rule, global_rules, rules
-from monitor.stack.rights import MEMBER, asking, home_model, member_model, role_policies
+from monitor.stack.rights import (
+    MEMBER,
+    asking,
+    function_model,
+    home_model,
+    member_model,
+    role_policies,
+)
+from monitor.stack.serverless import CONDITIONAL, statements
 from monitor.stack.words import GUARDED_REGIONS, NOTHING, Value
 
 RULES, RIGHTS = "rules.json", "rights.json.tftpl"
@@ -22,6 +32,7 @@ REGIONS = "@regions@"
 WORDS = {
     "AWS::Partition": "partition",
     "AWS::AccountId": "account",
+    "AWS::Region": "region",
     "Name": "name",
     "Home": "home",
     "Queue": "queue",
@@ -31,10 +42,13 @@ WORDS = {
     "Table.Arn": "table",
     "CanaryKey": "canary",
     "ExternalId": "external_id",
+    "SettingsParameter": "parameter",
 }
 """What parameters and resources of the template are in the modules."""
 ALWAYS = "always"
 CONDITIONS = {"UsesTable": "table", "HasCanary": "canary"}
+"""Of the modules `home` and `member`."""
+OF_FUNCTION = {"HasParameter": "parameter", "HasConfigRule": "config_rule"}
 
 Statements = list[dict[str, Any]]
 
@@ -58,6 +72,18 @@ def member_files(needs: Needs, wanted: Wanted) -> dict[str, str]:
     return files(rights, {"rules": rules(wanted), "global": global_rules(wanted)})
 
 
+def serverless_files(needs: Needs, wanted: Wanted) -> dict[str, str]:
+    """The files of the module `serverless`, by name."""
+    look, repair = both(role_policies(function_model(needs), statements))
+    rights = {
+        "look": look[ALWAYS],
+        "repair": repair[ALWAYS],
+        "function": grouped(function.rights(CONDITIONAL), OF_FUNCTION),
+        "ask": asking(needs),
+    }
+    return files(rights, {"rules": rules(wanted), "forwarded": [BUS_RULE]})
+
+
 def both(made: list[Value]) -> tuple[Value, Value]:
     """`Look` and `Repair` of a role, each by condition."""
     look, *rest = made
@@ -66,15 +92,17 @@ def both(made: list[Value]) -> tuple[Value, Value]:
     return grouped(by_name["Look"]), grouped(by_name.get("Repair", []))
 
 
-def grouped(statements: list[Value]) -> dict[str, Statements]:
+def grouped(
+    statements: list[Value], conditions: Mapping[str, str] = CONDITIONS
+) -> dict[str, Statements]:
     found: defaultdict[str, Statements] = defaultdict(list)
     for one in statements:
         condition, statement = ALWAYS, one
         if "Fn::If" in one:
             name, statement, _ = one["Fn::If"]
-            condition = CONDITIONS[name]
+            condition = conditions[name]
         found[condition].append(plain(statement))
-    return {name: found[name] for name in (ALWAYS, *CONDITIONS.values())}
+    return {name: found[name] for name in (ALWAYS, *conditions.values())}
 
 
 def plain(value: Value) -> Any:

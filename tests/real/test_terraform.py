@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from monitor.serverless.settings import read_text
 from tests.real.services import require
 from tests.stacks import Stack, template
 
@@ -22,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 MODULES = ROOT / "deploy" / "terraform"
 HOME, MEMBER, REGION = "111122223333", "444455556666", "eu-west-1"
 THERE = {"Home": HOME, "HomeRegion": REGION, "ExternalId": "a-word", "RolesIn": REGION}
+CODE = {"code_bucket": "code", "code_key": "kms-monitor.zip"}
+SAME_CODE = {"CodeBucket": "code", "CodeKey": "kms-monitor.zip"}
 MOCKS = """
 mock_provider "aws" {
   mock_data "aws_caller_identity" {
@@ -53,6 +57,32 @@ ARNS = {
     "aws_cloudwatch_event_bus.bus": "arn:aws:events:eu-west-1:111122223333:event-bus/kms-monitor",
 }
 """What AWS would answer, as the templates' interpreter says it."""
+ARNS_OF = {
+    "home": ARNS,
+    "member": {},
+    "serverless": {
+        name: arn
+        for name, arn in ARNS.items()
+        if name not in {"aws_sqs_queue.queue", "aws_kms_key.canary", "aws_iam_role.daemon"}
+    }
+    | {
+        "aws_iam_role.function": ARNS["aws_iam_role.daemon"],
+        "aws_lambda_function.function": "arn:aws:lambda:eu-west-1:111122223333:function:kms-monitor",
+    },
+}
+ALARM = {
+    "alarm_description": "AlarmDescription",
+    "comparison_operator": "ComparisonOperator",
+    "threshold": "Threshold",
+    "evaluation_periods": "EvaluationPeriods",
+    "datapoints_to_alarm": "DatapointsToAlarm",
+    "treat_missing_data": "TreatMissingData",
+    # Not where there is an expression; a mock makes something up for it.
+    "metric_name": "MetricName",
+    "statistic": "Statistic",
+    "period": "Period",
+}
+"""What an alarm's arguments are called in a stack."""
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +126,9 @@ def copy_of(module: str, place: Path) -> Path:
 
 def made(environment: dict[str, str], module: Path, account: str, **given: Any) -> "Made":
     """The module applied, with mocks instead of AWS."""
-    home = module.name == "home"
     overrides = "".join(
         f'  override_resource {{\n    target = {target}\n    values = {{ arn = "{arn}" }}\n  }}\n'
-        for target, arn in (ARNS.items() if home else ())
+        for target, arn in ARNS_OF[module.name].items()
     )
     variables = "\n".join(f"    {name} = {json.dumps(value)}" for name, value in given.items())
     text = MOCKS.replace("ACCOUNT", account).replace("OVERRIDES", overrides)
@@ -127,10 +156,11 @@ class Made:
                 yield one["values"]
 
     def policies(self) -> dict[str, Any]:
-        """Those of the daemon's role, by name."""
+        """Those of the daemon's or the function's role, by name."""
         return {
             one["name"]: told_apart(json.loads(one["policy"]))
-            for one in self.of("aws_iam_role_policy", "daemon")
+            for name in ("daemon", "function")
+            for one in self.of("aws_iam_role_policy", name)
         }
 
     def rules(self) -> dict[str, Any]:
@@ -174,7 +204,7 @@ def test_it_is_written_as_terraform_writes() -> None:
 
 @pytest.mark.real
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("module", ["home", "member"])
+@pytest.mark.parametrize("module", ["home", "member", "serverless"])
 def test_it_is_valid(environment: dict[str, str], module: str, tmp_path: Path) -> None:
     result = terraform(environment, copy_of(module, tmp_path), "validate", "-json")
     said = json.loads(result.stdout)
@@ -269,19 +299,7 @@ def test_alarms_sound_for_the_same(environment: dict[str, str], tmp_path: Path) 
     stack = Stack(template("home"), HOME, REGION)
     for other in stack.resources("CloudWatch::Alarm").values():
         one = ours.pop(other["AlarmName"])
-        same = {
-            "alarm_description": "AlarmDescription",
-            "comparison_operator": "ComparisonOperator",
-            "threshold": "Threshold",
-            "evaluation_periods": "EvaluationPeriods",
-            "datapoints_to_alarm": "DatapointsToAlarm",
-            "treat_missing_data": "TreatMissingData",
-            # Not where there is an expression; a mock makes something up for it.
-            "metric_name": "MetricName",
-            "statistic": "Statistic",
-            "period": "Period",
-        }
-        for name, its_name in same.items():
+        for name, its_name in ALARM.items():
             assert one[name] == other.get(its_name, one[name]), name
         queries = {each["id"]: each for each in one["metric_query"]}
         metrics = {each["Id"]: each for each in other.get("Metrics", [])}
@@ -337,3 +355,113 @@ def test_member_is_the_same_as_the_stack(
     targets = {(one["arn"], one["role_arn"]) for one in found.of("aws_cloudwatch_event_target")}
     rules = stack.resources("Events::Rule").values()
     assert targets == {(one["Targets"][0]["Arn"], one["Targets"][0]["RoleArn"]) for one in rules}
+
+
+@pytest.mark.real
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ({"mode": "enforce"}, {"Mode": "enforce"}),
+        ({"mode": "observe", "sweep_every": "never"}, {"Mode": "observe", "SweepEvery": "never"}),
+        (
+            {
+                "mode": "enforce",
+                "regions": ["eu-west-1", "us-east-1"],
+                "members": [MEMBER],
+                "organization": "o-exampleorgid",
+                "email": "a@example.com",
+                "settings_parameter": "/kms-monitor/settings",
+                "config_rule": True,
+                "concurrency": 5,
+                "architecture": "x86_64",
+            },
+            {
+                "Mode": "enforce",
+                "Regions": "eu-west-1,us-east-1",
+                "Members": MEMBER,
+                "Organization": "o-exampleorgid",
+                "Email": "a@example.com",
+                "SettingsParameter": "/kms-monitor/settings",
+                "ConfigRule": "yes",
+                "Concurrency": "5",
+                "Architecture": "x86_64",
+            },
+        ),
+    ],
+    ids=["enforce", "least", "many"],
+)
+def test_serverless_is_the_same_as_the_stack(
+    environment: dict[str, str], given: dict[str, Any], same: dict[str, str], tmp_path: Path
+) -> None:
+    found = made(environment, copy_of("serverless", tmp_path), HOME, **CODE, **given)
+    stack = Stack(template("serverless"), HOME, REGION, **SAME_CODE, **same)
+    assert found.policies() == policies_of(stack)
+    rules = stack.resources("Events::Rule")
+    on_events = [one for one in rules.values() if "EventPattern" in one]
+    sweep = [one for one in rules.values() if "ScheduleExpression" in one]
+    expected = {one["Name"]: (one["State"], one["EventPattern"]) for one in on_events}
+    ours = {one["name"]: one for one in found.of("aws_cloudwatch_event_rule")}
+    assert {
+        name: (one["state"], json.loads(one["event_pattern"]))
+        for name, one in ours.items()
+        if name in expected
+    } == expected
+    assert {
+        one["schedule_expression"] for one in found.of("aws_cloudwatch_event_rule", "sweep")
+    } == {one["ScheduleExpression"] for one in sweep}
+    assert ours.keys() - expected.keys() == {one["Name"] for one in sweep}
+    for one in found.of("aws_cloudwatch_event_target"):
+        assert one["arn"] == stack.attribute("Function", "Arn")
+        assert one["dead_letter_config"] == [{"arn": stack.attribute("DeadLetters", "Arn")}]
+        assert one["retry_policy"][0]["maximum_event_age_in_seconds"] == 86_400
+    permissions = list(found.of("aws_lambda_permission"))
+    assert len(permissions) == len(stack.resources("Lambda::Permission"))
+    assert {one["principal"] for one in permissions} == {
+        one["Principal"] for one in stack.resources("Lambda::Permission").values()
+    }
+    the_same_function(found, stack)
+    assert len(list(found.of("aws_config_config_rule"))) == len(
+        stack.resources("Config::ConfigRule")
+    )
+    alarms = {one["AlarmName"]: one for one in stack.resources("CloudWatch::Alarm").values()}
+    there = {one["alarm_name"]: one for one in found.of("aws_cloudwatch_metric_alarm")}
+    assert there.keys() == alarms.keys()
+    for name, one in there.items():
+        assert {each: one[each] for each in ALARM} == {
+            each: alarms[name][its_name] for each, its_name in ALARM.items()
+        }
+    (topic,) = found.of("aws_sns_topic_policy")
+    other = stack.resources("SNS::TopicPolicy")["TopicPolicy"]["PolicyDocument"]
+    assert without_names(json.loads(topic["policy"])) == without_names(other)
+
+
+def the_same_function(found: Made, stack: Stack) -> None:
+    (one,) = found.of("aws_lambda_function")
+    other = stack.resources("Lambda::Function")["Function"]
+    same = {
+        "function_name": "FunctionName",
+        "runtime": "Runtime",
+        "handler": "Handler",
+        "memory_size": "MemorySize",
+        "timeout": "Timeout",
+        "architectures": "Architectures",
+        "description": "Description",
+    }
+    assert {name: one[name] for name in same} == {
+        name: other[its_name] for name, its_name in same.items()
+    }
+    reserved = other.get("ReservedConcurrentExecutions")
+    assert reserved is None or one["reserved_concurrent_executions"] == int(reserved)
+    ours, its = one["environment"][0]["variables"], other["Environment"]["Variables"]
+    assert ours.keys() == its.keys()
+    if "KMS_MONITOR_CONFIG" in its:
+        assert ours == its
+    else:
+        settings, others = (yaml.safe_load(each["KMS_MONITOR_SETTINGS"]) for each in (ours, its))
+        del others["watched"]["deployments"]  # a stack is one, a module is none
+        # A mock makes the queue's address up.
+        for each in (settings, others):
+            del each["function"]["failure_queue"]["url"]
+        assert settings == others
+        read_text(ours["KMS_MONITOR_SETTINGS"].encode(), "settings", {"AWS_REGION": REGION})

@@ -183,11 +183,9 @@ def test_it_is_made_from_settings_of_a_function_too(
         assert made == same
 
 
-def test_wrong_settings_and_a_module_that_is_not_there_are_said(tmp_path: Path) -> None:
+def test_wrong_settings_are_said(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text("accounts: 7\n")
     code, _, err = generate("--config", str(file), "--kind", "serverless")
     assert code == 2
     assert "settings.yaml:1: accounts" in err
-    code, _, err = generate("--kind", "serverless", "--terraform", str(tmp_path))
-    assert (code, err) == (2, "kms-monitor: --terraform: there is no module of that kind\n")

@@ -127,7 +127,7 @@ def test_a_template_can_be_given_to_cloudformation_as_such(kind: str, config: Pa
     assert 0 < len(out.encode()) <= MOST
 
 
-@pytest.mark.parametrize("kind", ["home", "member"])
+@pytest.mark.parametrize("kind", ["home", "member", "serverless"])
 def test_the_data_of_the_terraform_modules_is_up_to_date(kind: str, tmp_path: Path) -> None:
     """If not: make reference."""
     words = ("--config", str(CONFIG), "--kind", kind, "--terraform", str(tmp_path))
