@@ -16,7 +16,9 @@ from mkdocs.structure.files import File
 ROOT: Final = Path(__file__).parent.parent
 FILES: Final = "files"
 PAGES: Final = {
+    "README.md": "readme.md",
     "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "deploy/helm/kms-monitor/README.md": "reference/chart.md",
 }

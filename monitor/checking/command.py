@@ -47,10 +47,10 @@ def check(
     # Here and not above, so that --help and the other commands start fast.
     from monitor.assembly import know, load  # noqa: PLC0415
     from monitor.plugins import make_all  # noqa: PLC0415
-    from monitor.settings_file import read_settings  # noqa: PLC0415
+    from monitor.serverless.settings import read_either  # noqa: PLC0415
 
     try:
-        settings = read_settings(config, os.environ)
+        settings = read_either(config, os.environ)
         loaded = load(settings, config)
     except SettingsError as error:
         fail(error)

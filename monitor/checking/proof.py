@@ -126,8 +126,7 @@ class Proof:
         asked = self.needs.asked_in(here)
         policies, problem = await self.policies(account.id, region)
         keys = list(policies)[:SIMULATED_KEYS]
-        queue = self.settings.queues[0]
-        target = Target(account.id, region, account.id, queue.arn, queue.url)
+        target = Target(account.id, region, account.id, *self.first_queue)
         found = [
             row(account.id, region, one)
             for one in await self.judged(asked, principal, target, policies, keys)
@@ -216,19 +215,24 @@ class Proof:
 
     async def home(self) -> list[Row]:
         """What is needed with our own credentials."""
-        queue = self.settings.queues[0]
-        who = await self.identity("", queue.region, "")
+        region = self.settings.home_region
+        who = await self.identity("", region, "")
         if isinstance(who, Said):
-            return [Row(EVERYWHERE, queue.region, "own credentials", who.answer, who.why)]
+            return [Row(EVERYWHERE, region, "own credentials", who.answer, who.why)]
         owner = who.split(":")[4]
-        principal = await self.own_arn(who, "", queue.region)
-        target = Target(owner, queue.region, "", queue.arn, queue.url)
+        principal = await self.own_arn(who, "", region)
+        target = Target(owner, region, "", *self.first_queue)
         judged = await self.judged(self.needs.asked_at_home(), principal, target, {}, [])
         known = Row(owner, EVERYWHERE, "own credentials", Answer.ALLOWED, f"as {who}")
         return [
             known,
-            *(row(owner, queue.region, one) for one in judged),
+            *(row(owner, region, one) for one in judged),
         ]
+
+    @property
+    def first_queue(self) -> tuple[str, str]:
+        """ARN and URL; a function has none, and so no rights on any."""
+        return next(((one.arn, one.url) for one in self.settings.queues), ("", ""))
 
     async def queue(self, queue: QueueSettings) -> Row:
         """Whether the queue is there."""

@@ -52,7 +52,8 @@ class Needs:
         """The account that the daemon's own credentials are of, as far as the settings tell."""
         own = [one.id for one in self.settings.accounts if one.role_arn is None]
         queues = [queue.arn.split(":")[4] for queue in self.settings.queues if not queue.role_arn]
-        return (own + queues + [self.settings.queues[0].arn.split(":")[4]])[0]
+        others = [queue.arn.split(":")[4] for queue in self.settings.queues]
+        return next(iter(own + queues + others + [one.id for one in self.settings.accounts]), "")
 
     @property
     def partition(self) -> str:
@@ -122,7 +123,8 @@ class Needs:
     def at_home(self) -> Iterator[Right]:
         """With the daemon's own credentials."""
         settings = self.settings
-        yield from table.LISTEN
+        if settings.queues:
+            yield from table.LISTEN
         if self.home_resources(On.MEMBER_ROLES) != ("*",):
             yield from table.ENTER
         if any(one.list_role_arn is None for one in settings.organizations):

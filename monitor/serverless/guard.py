@@ -172,7 +172,7 @@ class Guard:
 
     async def do(self, work: Work, time: TimeLeft) -> dict[str, Any]:
         """The answer to one call. Raises `NotDone`, or `Unreadable` for what nobody knows."""
-        async with self.at_work():
+        async with self.at_work(time):
             match work:
                 case Batch():
                     pipeline = self.parts.pipeline
@@ -238,7 +238,7 @@ class Guard:
         )
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
+    async def at_work(self, time: TimeLeft) -> AsyncIterator[None]:
         """What goes on beside the work of a call, and is done at its end."""
         beside: dict[str, Coroutine[Any, Any, None]] = {"show that we live": self.keep_showing()}
         for name, responder in self.parts.responders.items():
@@ -251,7 +251,7 @@ class Guard:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.parts.remembrance.keep()
-            await self.parts.keeper.flush()
+            await self.parts.keeper.flush(time.margin / 2)
 
     async def keep_showing(self) -> None:
         while True:

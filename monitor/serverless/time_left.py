@@ -29,6 +29,7 @@ class TimeLeft:
         """`margin`: kept at the end, to give back what is not done. `enough`: to begin something."""
         given = context.get_remaining_time_in_millis() / 1000 if context is not None else UNBOUNDED
         self.clock = clock
+        self.margin = margin
         self.ends_at = clock.monotonic() + given - margin
         self.enough = enough
 

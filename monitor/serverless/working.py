@@ -71,9 +71,12 @@ class Working:
     ) -> None:
         self.batch = batch
         self.books = books
+        self.metrics = metrics
         self.time = time
         self.receipts = Receipts(batch.trigger.value)
         self.consumer = Consumer(self.receipts, journey, clock, metrics)
+        self.unbegun = 0
+        """Deliveries that there was no time for."""
         self.limit = asyncio.Semaphore(AT_ONCE)
         self.log = structlog.get_logger("function")
 
@@ -93,6 +96,8 @@ class Working:
                 task.cancel()
             # A repair that is ended gives its leases back first.
             await asyncio.gather(*tasks, return_exceptions=True)
+        if self.unbegun:
+            self.log.warning("no time left, giving back", deliveries=self.unbegun)
         return [Result(item, self.disposition(item)) for item in self.batch.items]
 
     async def lane(self, items: Sequence[Item]) -> None:
@@ -105,12 +110,22 @@ class Working:
     async def deliver(self, item: Item, delivery: Delivery) -> None:
         async with self.limit:
             if not self.time.may_begin:
-                self.log.warning("no time left, giving back", delivery=delivery.delivery_id)
-            elif item.damage is not None:
+                self.unbegun += 1
+                return
+            self.received(delivery)
+            if item.damage is not None:
                 (disposition,) = self.books.unreadable(delivery, [item.damage])
+                self.metrics.deliveries.labels(delivery.source, disposition.value).inc()
                 await self.receipts.settle(delivery, disposition)
             else:
                 await self.consumer.handle(delivery)
+
+    def received(self, delivery: Delivery) -> None:
+        """Count it, and how long it was on its way to us."""
+        self.metrics.received.labels(delivery.source).inc()
+        if delivery.sent_at is not None:
+            late = max(0.0, delivery.received_at - delivery.sent_at)
+            self.metrics.message_age.labels(delivery.source).observe(late)
 
     def disposition(self, item: Item) -> Disposition:
         return worst([

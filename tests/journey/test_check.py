@@ -12,6 +12,7 @@ import yaml
 
 from monitor.simulator.server import Simulator
 from tests.journey.conftest import ACCOUNT, REGION, Person, daemon, settings_for, until
+from tests.journey.functions import document, with_table
 from tests.journey.test_accounts import OTHER, attacker, guarded, new_key
 
 ALONE = {
@@ -62,6 +63,23 @@ async def test_all_is_permitted(simulator: Simulator, tmp_path: Path) -> None:
     places = {(ACCOUNT, REGION), (OTHER, REGION), (OTHER, "us-east-1")}
     assert answers(rows, "kms:CancelKeyDeletion").keys() == places
     assert {"sns:Publish", "sqs:ReceiveMessage", "store sqlite"} <= {row["call"] for row in rows}
+
+
+async def test_what_a_function_needs(simulator: Simulator, tmp_path: Path) -> None:
+    file = tmp_path / "function.yaml"
+    file.write_text(yaml.safe_dump(document(simulator)))
+    await with_table(simulator)
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "monitor", "check", "--config", str(file), "--json",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await running.communicate()
+    rows = json.loads(out)["rows"]
+    assert [row for row in rows if row["answer"] != "allowed"] == []
+    assert running.returncode == 0
+    calls = {row["call"] for row in rows}
+    assert {"kms:EnableKey", "sns:Publish", "store dynamodb"} <= calls
+    assert not any(call.startswith("sqs:") for call in calls), calls
 
 
 @pytest.mark.parametrize("asked", [True, False], ids=["IAM is asked", "IAM may not be asked"])

@@ -1,5 +1,6 @@
 """The custom rule of AWS Config against the simulator: recorder, invocation, live key, verdict."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -333,3 +334,60 @@ async def test_its_topic_tells_people_of_the_change(scene: ConfigScene) -> None:
         ("ComplianceChangeNotification", "NON_COMPLIANT"),
     ]
     assert told[3]["newEvaluationResult"]["annotation"] == "disabled"
+
+
+async def test_twice_and_at_once_come_to_the_same_verdict(scene: ConfigScene) -> None:
+    arn = await new_key(scene)
+    await scene.record()
+    await scene.put_rule()
+    await scene.kms.disable_key(KeyId=arn)
+    await scene.simulator.settle()
+    event = scene.events[-1]
+    answers = await asyncio.gather(*(scene.rule.evaluate(event) for _ in range(5)))
+    assert all(one == answers[0] for one in answers)
+    assert await scene.verdict(arn) == ("NON_COMPLIANT", "disabled")
+
+
+@pytest.mark.parametrize(
+    ("item", "outer", "words"),
+    [
+        (
+            {"resourceType": "AWS::KMS::Alias", "resourceId": "alias/x", "ARN": "..."},
+            {},
+            "only keys (AWS::KMS::Key) are judged here, not AWS::KMS::Alias",
+        ),
+        ({}, {"eventLeftScope": True}, "the key is not in the scope of the rule any more"),
+        (
+            {"configurationItemStatus": "ResourceDeletedNotRecorded"},
+            {},
+            "the key does not exist any more",
+        ),
+    ],
+)
+async def test_what_is_no_key_of_the_rule_is_not_applicable(
+    scene: ConfigScene, item: dict[str, Any], outer: dict[str, Any], words: str
+) -> None:
+    arn = await new_key(scene)
+    await scene.record()
+    await scene.put_rule()
+    calls = len(scene.simulator.records)
+    event = scene.events[-1]
+    inner = json.loads(event["invokingEvent"])
+    inner["configurationItem"] |= item
+    await scene.rule.evaluate(event | {"invokingEvent": json.dumps(inner)} | outer)
+    # Nobody need look at anything for that.
+    asked = [one["eventName"] for one in scene.simulator.records[calls:]]
+    assert asked == ["PutEvaluations"]
+    about = str(item.get("resourceId", arn.rpartition("/")[2]))
+    assert (await scene.verdicts("NOT_APPLICABLE"))[about] == ("NOT_APPLICABLE", words)
+
+
+async def test_a_key_that_is_too_new_for_kms_is_asked_about_again(scene: ConfigScene) -> None:
+    arn = await new_key(scene)
+    await scene.record()
+    await scene.put_rule()
+    scene.simulator.set_knob("consistency_seconds", 600)  # reads do not see it yet
+    scene.simulator.config.recording.history[arn].clear()
+    with pytest.raises(WorthRetrying, match="if it is new, it soon will"):
+        await scene.rule.evaluate(scene.events[-1])
+    assert (await scene.verdict(arn))[0] == "COMPLIANT"

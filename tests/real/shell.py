@@ -33,10 +33,19 @@ def script(page: Iterable[Block], *, aws: str = AWS) -> str:
             name = text.removeprefix("# ").partition(".yaml")[0] + ".yaml"
             lines.append(f"cat > {name} <<'END_OF_FILE'\n{text}END_OF_FILE")
         elif language == "sh" and background:
-            lines += [f"{text.strip()} >> background.log 2>&1 &", "sleep 4"]
+            lines += [f"{text.strip()} >> background.log 2>&1 &", until_it_listens(text)]
         elif language == "sh":
             lines.append(text)
     return "\n".join(lines)
+
+
+def until_it_listens(command: str) -> str:
+    """A reader waits until it says so; on a busy machine that takes longer than on others."""
+    port = re.search(r"--port (\d+)", command)
+    if port is None:
+        return "sleep 4"
+    there = f"(: < /dev/tcp/127.0.0.1/{port[1]}) 2>/dev/null"
+    return f"for _ in $(seq 150); do {there} && break; sleep 0.2; done"
 
 
 def copy_tree(target: Path) -> None:

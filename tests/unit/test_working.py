@@ -54,10 +54,14 @@ class Context:
 
 
 async def work(
-    batch: Batch, journey: Journey, seconds: float = 60, **time: Any
+    batch: Batch,
+    journey: Journey,
+    seconds: float = 60,
+    metrics: Metrics | None = None,
+    **time: Any,
 ) -> list[Disposition]:
     clock = LoopClock()
-    metrics = Metrics()
+    metrics = metrics or Metrics()
     left = TimeLeft(clock, Context(seconds), **{"margin": 2, "enough": 5} | time)
     working = Working(batch, journey, books=Books(metrics), clock=clock, metrics=metrics, time=left)
     return [one.disposition for one in await working.results()]
@@ -132,6 +136,21 @@ async def test_what_is_damaged_is_rejected_without_a_look() -> None:
 async def test_an_item_with_nothing_in_it_is_done() -> None:
     assert await work(Batch(Trigger.KINESIS, (Item((), "1"),)), Journey()) == [DONE]
     assert await work(Batch(Trigger.LOGS, ()), Journey()) == []
+
+
+@pytest.mark.looptime
+async def test_what_came_and_how_late_is_measured() -> None:
+    metrics = Metrics()
+    event = triggers.sqs("done", "retry")
+    event["Records"][0]["attributes"]["SentTimestamp"] = "1795166043000"
+    found = recognise(event, 1_795_166_048.0)
+    assert isinstance(found, Batch)
+    await work(found, Journey(), metrics=metrics)
+    value = metrics.registry.get_sample_value
+    assert value("kms_monitor_messages_received_total", {"source": "sqs"}) == 2
+    assert value("kms_monitor_message_age_seconds_sum", {"source": "sqs"}) == 10
+    done = {"source": "sqs", "disposition": "done"}
+    assert value("kms_monitor_deliveries_total", done) == 1
 
 
 @settings(deadline=None)
