@@ -55,6 +55,11 @@ CHANGED: dict[Call, tuple[Severity, str]] = {
         (LAMBDA, one): (Severity.HIGH, "got other code")
         for one in dated("UpdateFunctionCode20150331v2")
     },
+    # Events of a rule that may not call it any more are lost, or wait as dead letters.
+    **{
+        (LAMBDA, one): (Severity.HIGH, "may be called by fewer")
+        for one in dated("RemovePermission20150331v2")
+    },
 }
 SCALED = dated("PutFunctionConcurrency20171031")
 MAPPED = dated("UpdateEventSourceMapping20150331", "DeleteEventSourceMapping20150331")

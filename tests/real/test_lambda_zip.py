@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -13,20 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from deploy.serverless.__main__ import MOST, PYTHON, make
+from deploy.serverless.__main__ import MOST
 from deploy.serverless.local import Container
-from deploy.serverless.packing import ARCHITECTURES, ROOT, CannotPack, interpreter
+from deploy.serverless.packing import ROOT
 from monitor.simulator.functions import Context
 from monitor.simulator.server import Simulator
 from tests.journey.conftest import ACCOUNT, REGION, lead_to, until
 from tests.journey.functions import NAME, RULE, document, environment
 from tests.journey.scene import client
-from tests.real.services import REQUIRED
+from tests.real.lambda_zip import HERE, WHEELS, python_of_it
 from tests.tables import make_table
 from tests.unit.test_serverless_zip import NEVER_LOADED
 
-WHEELS = ROOT / "dist" / "wheels"
-HERE = next((one for one, wheel in ARCHITECTURES.items() if wheel == platform.machine()), "")
 SOURCES = (
     "monitor",
     "deploy/serverless",
@@ -73,36 +70,10 @@ asyncio.run(main())
 """
 
 
-def python_of_it() -> tuple[str, Path]:
-    """The version that it is built for, and that Python; ours where the machine has no other."""
-    try:
-        return PYTHON, interpreter(PYTHON)
-    except CannotPack:
-        ours = f"{sys.version_info.major}.{sys.version_info.minor}"
-        return ours, Path(sys.executable)
-
-
-def built(folder: Path) -> Path:
-    if not HERE:
-        pytest.skip(f"AWS Lambda has no {platform.machine()}")
-    version, python = python_of_it()
-    try:
-        return make(folder, WHEELS, python, version, HERE)
-    except CannotPack as error:
-        if os.environ.get(REQUIRED) == "required":
-            raise
-        pytest.skip(f"cannot be built here: {error}")
-
-
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built(tmp_path_factory.mktemp("zip"))
-
-
-@pytest.fixture(scope="module")
-def tree(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(lambda_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unpacked")
-    with zipfile.ZipFile(made) as archive:
+    with zipfile.ZipFile(lambda_zip) as archive:
         archive.extractall(folder)
     return folder
 
@@ -125,7 +96,9 @@ def said(code: str, tree: Path, **environment: str) -> str:
 
 @pytest.mark.real
 @pytest.mark.timeout(300)
-def test_it_is_the_same_from_another_folder_for_another_user(made: Path, tmp_path: Path) -> None:
+def test_it_is_the_same_from_another_folder_for_another_user(
+    lambda_zip: Path, tmp_path: Path
+) -> None:
     elsewhere = tmp_path / "another folder"
     for name in SOURCES:
         if (ROOT / name).is_dir():
@@ -149,14 +122,14 @@ def test_it_is_the_same_from_another_folder_for_another_user(made: Path, tmp_pat
         timeout=240,
     )
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / made.name).read_bytes() == made.read_bytes()
+    assert (tmp_path / lambda_zip.name).read_bytes() == lambda_zip.read_bytes()
 
 
 @pytest.mark.real
 @pytest.mark.timeout(300)
-def test_it_is_small_and_holds_what_it_should(made: Path) -> None:
-    assert made.stat().st_size < MOST
-    with zipfile.ZipFile(made) as archive:
+def test_it_is_small_and_holds_what_it_should(lambda_zip: Path) -> None:
+    assert lambda_zip.stat().st_size < MOST
+    with zipfile.ZipFile(lambda_zip) as archive:
         entries = archive.infolist()
     names = [one.filename for one in entries]
     assert names == sorted(set(names))

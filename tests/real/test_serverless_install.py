@@ -23,9 +23,9 @@ from monitor.simulator.functions import Function
 from monitor.simulator.server import Simulator
 from tests.cloudformation import AWS_WITH_STACKS, make_room
 from tests.journey.conftest import ACCOUNT, REGION
+from tests.real.lambda_zip import HERE, python_of_it
 from tests.real.services import require
 from tests.real.shell import run
-from tests.real.test_lambda_zip import HERE, built, python_of_it
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "serverless-install.md").read_text("utf-8")
@@ -139,16 +139,15 @@ def script(archive: Path) -> str:
 
 @pytest.mark.real
 @pytest.mark.timeout(300)
-async def test_what_the_guide_says_is_done(tmp_path: Path) -> None:
+async def test_what_the_guide_says_is_done(lambda_zip: Path, tmp_path: Path) -> None:
     require("aws")
-    archive = await asyncio.to_thread(built, tmp_path / "built")
     for folder in ("deploy", "docs"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     async with Simulator() as simulator:
         await make_room(simulator)
         async with cloud(simulator, tmp_path) as made:
             ours = {"PYTHONPATH": str(ROOT), "STACKS": str(tmp_path)}
-            code, output = await run(script(archive), tmp_path, simulator, **ours)
+            code, output = await run(script(lambda_zip), tmp_path, simulator, **ours)
             assert code == 0, output[-3000:]
         assert output.splitlines()[-1] == "Enabled"
         assert {one.error for one in made.made["kms-monitor"].calls} == {""}

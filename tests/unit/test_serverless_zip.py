@@ -147,6 +147,8 @@ def test_of_our_own_description_only_the_headers_are_in_it() -> None:
 def test_the_services_are_those_that_the_code_calls() -> None:
     assert set(Loader().list_available_services("service-2")) >= CALLED
     assert {"kms", "dynamodb", "sns", "sts", "s3", "cloudtrail", "events", "sesv2"} <= CALLED
+    # Of the function alone: where its settings are, and whom it judges for.
+    assert {"ssm", "appconfigdata", "config"} <= CALLED
     assert "ec2" not in CALLED
 
 
