@@ -247,6 +247,20 @@ def test_variables_on_a_page_are_variables(page: str) -> None:
         assert name in VARIABLES or known(path), name
 
 
+def test_parameters_of_stacks_on_pages_are_parameters() -> None:
+    deployed = 0
+    for page, text in PAGES.items():
+        blocks = "\n".join(pages.fences(text, "sh")).replace("\\\n", " ")
+        for template, given in re.findall(
+            r"--template-file (deploy/\S+).*?--parameter-overrides ([^\n]*)", blocks
+        ):
+            known = yaml.load((ROOT / template).read_text(encoding="utf-8"), AnyTag)["Parameters"]
+            names = {one.partition("=")[0] for one in shlex.split(given) if "=" in one}
+            assert names <= known.keys(), (page, template)
+            deployed += 1
+    assert deployed >= 6
+
+
 def test_the_parameters_of_the_config_rule_are_those_that_it_reads() -> None:
     section = PAGES["docs/config-rule.md"].partition("### Parameters\n")[2].partition("\n### ")[0]
     told = re.findall(r"^\| `(\w+)` \| (?:`(\w+)` )?\|", section, re.MULTILINE)
