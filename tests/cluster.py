@@ -22,7 +22,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tests.manifests import VERSIONS, Manifest, against_restricted, check, only, parsed, pods
-from tests.real.services import require
+from tests.real.services import kustomize, require
 
 HERE: Final = Path(os.environ.get("CLUSTER", "."))
 VERSION: Final = VERSIONS[2]
@@ -43,9 +43,7 @@ def keep(name: str, what: Any) -> None:
 
 
 def rendered(*command: str) -> list[Manifest]:
-    done = subprocess.run(
-        [require(command[0]), *command[1:]], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
     return parsed(done.stdout)
@@ -183,7 +181,7 @@ def helm(words: list[str]) -> int:
             options = ("--namespace", asked.namespace, "--values", asked.values)
             changes = [word for one in asked.set for word in ("--set", one)]
             found = rendered(
-                *("helm", "template", asked.name, asked.chart, "--kube-version", VERSION),
+                *(require("helm"), "template", asked.name, asked.chart, "--kube-version", VERSION),
                 *(*options, *changes),
             )
             apply(found, asked.namespace)
@@ -234,9 +232,9 @@ def kubectl(words: list[str]) -> int:
             assert namespace == deployment["namespace"]
             return run_in_pod(command)
         case ["kustomize", folder]:
-            sys.stdout.write(json.dumps(rendered("kubectl", "kustomize", folder)) + "\n")
+            sys.stdout.write(json.dumps(rendered(*kustomize(), folder)) + "\n")
         case ["apply", "--kustomize", folder]:
-            found = rendered("kubectl", "kustomize", folder)
+            found = rendered(*kustomize(), folder)
             apply(found, only(found, "Namespace")["metadata"]["name"])
         case _:
             sys.exit(f"kubectl {shlex.join(words)}: not in this cluster")

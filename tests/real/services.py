@@ -32,6 +32,13 @@ def require(program: str) -> str:
     pytest.skip(reason)
 
 
+def kustomize() -> list[str]:
+    """The command that renders a kustomization: kubectl, which has kustomize in it, or kustomize itself."""
+    if shutil.which("kubectl"):
+        return [require("kubectl"), "kustomize"]
+    return [require("kustomize"), "build"]
+
+
 def free_port() -> int:
     """A port of the loopback interface that was free a moment ago."""
     with socket.socket() as probe:

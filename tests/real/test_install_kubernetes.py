@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.simulator.server import Simulator
-from tests.real.services import require
+from tests.real.services import kustomize, require
 from tests.real.shell import run
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
@@ -54,7 +54,7 @@ def aws_side() -> str:
 
 
 async def walk(tmp_path: Path, *steps: str) -> str:
-    for program in ("helm", "kubectl", "aws", "curl"):
+    for program in ("aws", "curl"):
         require(program)
     for name in ("deploy", "docs", "Dockerfile", "config"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -68,6 +68,7 @@ async def walk(tmp_path: Path, *steps: str) -> str:
 
 
 async def test_with_helm(tmp_path: Path) -> None:
+    require("helm")
     (values, *_), (install, check) = (
         blocks(GUIDE, "3. The chart", "yaml"),
         blocks(GUIDE, "3. The chart"),
@@ -95,6 +96,7 @@ async def test_with_helm(tmp_path: Path) -> None:
 
 
 async def test_without_helm(tmp_path: Path) -> None:
+    kustomize()
     (image,) = blocks(GUIDE, "1. The image")
     output = await walk(tmp_path, aws_side(), image, *blocks(GUIDE, "Without helm"), SEEN)
     assert output.splitlines()[-1] == "told, and PendingDeletion"

@@ -1,6 +1,5 @@
 """deploy/kubernetes, built by the real kustomize: by schema, by Pod Security, and beside the chart."""
 
-import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -20,7 +19,7 @@ from tests.manifests import (
     pods,
     variables,
 )
-from tests.real.services import require
+from tests.real.services import kustomize
 from tests.real.test_chart import template
 
 pytestmark = pytest.mark.real
@@ -31,10 +30,8 @@ NAMES = ["base", "replicas"]
 
 @cache
 def built(name: str) -> tuple[Manifest, ...]:
-    """By kubectl, which has kustomize in it, or by kustomize itself."""
-    command = [require("kubectl"), "kustomize"] if shutil.which("kubectl") else []
     done = subprocess.run(
-        [*(command or [require("kustomize"), "build"]), str(FOLDER / name)],
+        [*kustomize(), str(FOLDER / name)],
         capture_output=True,
         text=True,
         timeout=60,
