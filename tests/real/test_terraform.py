@@ -7,6 +7,7 @@ plan and the state as with the real one, but for what AWS itself would answer.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -210,6 +211,33 @@ def test_it_is_valid(environment: dict[str, str], module: str, tmp_path: Path) -
     said = json.loads(result.stdout)
     assert said["valid"], said
     assert said["error_count"] == 0
+
+
+PROVIDERS = """
+provider "aws" {
+  alias = "us_east_1"
+}
+variable "external_id" {
+  type = string
+}
+"""
+"""What a reader has already."""
+
+
+@pytest.mark.real
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", ["install-aws.md", "serverless-install.md"])
+def test_the_example_of_the_guide_is_valid(
+    environment: dict[str, str], page: str, tmp_path: Path
+) -> None:
+    guide = (ROOT / "docs" / page).read_text("utf-8")
+    (example,) = re.findall(r"^```hcl\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    (tmp_path / "main.tf").write_text(PROVIDERS + example)
+    for module in ("home", "member", "serverless"):
+        copy_of(module, tmp_path / "deploy" / "terraform")
+    assert terraform(environment, tmp_path, "get").returncode == 0
+    said = json.loads(terraform(environment, tmp_path, "validate", "-json").stdout)
+    assert [one for one in said["diagnostics"] if one["severity"] == "error"] == []
 
 
 @pytest.mark.real
