@@ -306,6 +306,10 @@ class Metrics(FoundMetrics):
                 self.deliveries.labels(source, disposition.value)
             for flaw in get_args(Flaw):
                 self.unreadable.labels(source, flaw)
+            for call in ("delete", "hide"):
+                self.settle_errors.labels(source, call)
+            for result in ("ok", "failed"):
+                self.heartbeats.labels(source, result)
             self.received.labels(source)
             self.in_flight.labels(source)
             self.source_up.labels(source)
