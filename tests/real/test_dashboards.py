@@ -42,15 +42,10 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 RULES = Path("deploy/prometheus/kms-monitor.rules.yaml").resolve()
 PICTURES = "DASHBOARD_PICTURES"
 EMPTY = {
-    "Visibility extended": "no action of the story takes longer than the queue's time-out",
     "Log files by fate": "the story has no trail whose log files are read from S3",
     "Problems with digests": "as above; and born only where `verify_digests` is on",
 }
 """Panels that show nothing in the story, and why that is right."""
-CHANCE = {
-    "Deletions and releases that failed": "if a message is just being settled while SQS refuses us",
-}
-"""Panels that may show something, and when."""
 DAY = 86_400
 
 
@@ -259,7 +254,7 @@ async def test_every_panel_shows_the_story(tmp_path: Path, monkeypatch: pytest.M
     # Neither firing nor waiting to: who is paged by a daemon at rest soon looks no more.
     assert at_rest == []
     without = {one["panel"]["title"] for one in shown if not numbers(one["found"])}
-    assert without - set(CHANCE) == set(EMPTY)
+    assert without == set(EMPTY)
     sane(shown)
     assert [name for name, found in marks.items() if not found] == []
     # All that an attack raises at once, with what it is about; the rest waits for its minutes.
