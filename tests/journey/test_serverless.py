@@ -363,6 +363,7 @@ async def test_metrics_and_logs_of_a_call(
         with capture_logs(processors=[merged]) as lines:
             await function.invoke(event, Here())
     assert {one.get("request_id") for one in lines if one["event"] == "action"} == {"request-1"}
+    assert {one.get("source") for one in lines if one["event"] == "finding"} == {"eventbridge"}
     found = [json.loads(one) for one in "".join(written).splitlines()]
     assert all(one["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "kms-monitor" for one in found)
     (acted,) = [one for one in found if one.get("responder") == "restore_key" and "outcome" in one]
