@@ -59,13 +59,14 @@ class Books:
         if decision.window and all(action.outcome.settled for action in decision.done):
             self.metrics.settings.maintenance_changes.labels(decision.window).inc()
         foreign = decision.verdict is Verdict.DROP and decision.reason is not Reason.OWN_CALL
-        write = self.log.warning if foreign else self.log.info
+        # Where a finding does not say whom it came from, the line says by what way its delivery came.
+        log = self.log.bind(source=finding.source) if finding.source else self.log
+        write = log.warning if foreign else log.info
         write(
             "finding",
             finding=finding.finding_id,
             event_id=finding.event_id,
             title=finding.title,
-            source=finding.source,
             severity=finding.severity.word,
             key=str(finding.key or ""),
             actor=finding.actor.name,

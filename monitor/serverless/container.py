@@ -23,7 +23,7 @@ from monitor.serverless.given import Given, settings_text
 from monitor.serverless.guard import Guard
 from monitor.serverless.metrics import InvocationMetrics
 from monitor.serverless.time_left import Context, TimeLeft
-from monitor.serverless.triggers import Batch, Command, Work, recognise
+from monitor.serverless.triggers import recognise
 
 NAMESPACE: Final = "kms-monitor"
 """Of the metrics, while it is not known what the settings say."""
@@ -41,12 +41,12 @@ class Container:
         environment: Mapping[str, str],
         *,
         clock: Clock | None = None,
-        write: Callable[[str], object] = sys.stdout.write,
+        write: Callable[[str], object] | None = None,
     ) -> None:
         """`write` takes the lines with the metrics: what Lambda prints becomes a log."""
         self.environment = environment
         self.clock = clock or SystemClock()
-        self.write = write
+        self.write = write or printed
         self.metrics = Metrics(CollectorRegistry())
         self.counts = InvocationMetrics(self.metrics.registry)
         self.changes = emf.Changes(self.metrics.registry)
@@ -63,7 +63,7 @@ class Container:
         with structlog.contextvars.bound_contextvars(request_id=request):
             try:
                 work = recognise(event, self.clock.now())
-                trigger = trigger_of(work)
+                trigger = work.trigger.value
                 guard = await self.ready(context)
                 answer = await guard.do(work, self.time_of(guard, context))
                 result = "given_back" if answer.get("batchItemFailures") else "done"
@@ -135,11 +135,7 @@ class Container:
         await self.closing.aclose()
 
 
-def trigger_of(work: Work) -> str:
-    match work:
-        case Batch():
-            return work.trigger.value
-        case Command():
-            return "command"
-        case _:
-            return "config_rule"
+def printed(text: str) -> None:
+    """Before the call ends: then everything stands still, and so would what is in a buffer."""
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -25,6 +25,8 @@ from monitor.written_times import read_written
 COMMAND: Final = "kms-monitor"
 """The member that only our own events have: `{"kms-monitor": "sweep"}`."""
 SWEEP: Final = "sweep"
+SCHEDULERS: Final = ("aws.events", "aws.scheduler")
+"""A rule with a schedule, and EventBridge Scheduler where it was given no input: so it is time."""
 
 
 class Trigger(StrEnum):
@@ -75,12 +77,14 @@ class Batch(msgspec.Struct, frozen=True):
 class RuleInvocation(msgspec.Struct, frozen=True):
     """AWS Config asks how one resource, or all, are (aws-facts 4.6)."""
 
+    trigger: ClassVar = Trigger.CONFIG_RULE
     event: Mapping[str, Any]
 
 
 class Command(msgspec.Struct, frozen=True):
     """What somebody asks us to do, such as `sweep`."""
 
+    trigger: ClassVar = Trigger.COMMAND
     name: str
     event: Mapping[str, Any]
 
@@ -98,8 +102,7 @@ def recognise(event: object, now: float) -> Work:
         raise Unreadable("unknown_trigger", "the event is no JSON object")
     if isinstance(event.get(COMMAND), str):
         return Command(event[COMMAND], event)
-    if event.get("detail-type") == "Scheduled Event" and event.get("source") == "aws.events":
-        # A rule with a schedule, and EventBridge Scheduler where it was given no input.
+    if event.get("detail-type") == "Scheduled Event" and event.get("source") in SCHEDULERS:
         return Command(SWEEP, event)
     if "invokingEvent" in event and "resultToken" in event:
         return RuleInvocation(event)

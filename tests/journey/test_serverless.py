@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from monitor.serverless.container import ASK_AGAIN, LOOK_AGAIN
 from monitor.simulator.functions import FunctionError
 from monitor.simulator.server import Simulator
 from tests import triggers
-from tests.journey.conftest import ACCOUNT, REGION, Person, until, wrap
+from tests.journey.conftest import ACCOUNT, REGION, Person, daemon, settings_for, until, wrap
 from tests.journey.functions import RULE, Here, container, deployed, document, environment, told
 from tests.journey.scene import client
 from tests.journey.test_approvals import approve
@@ -30,6 +31,10 @@ def enabled_by_us(simulator: Simulator) -> int:
     return sum(
         one["eventName"] == "EnableKey" and "errorCode" not in one for one in simulator.records
     )
+
+
+def is_enabled(simulator: Simulator, arn: str) -> bool:
+    return simulator.kms.state_of(arn) == "Enabled"
 
 
 async def harm(simulator: Simulator, people: Callable[[str], Person]) -> tuple[str, Any]:
@@ -82,6 +87,26 @@ async def test_the_same_event_in_two_containers_at_once_is_acted_on_once(
         assert len(await told(simulator, sqs)) == 1
         # Each was done in the end, or found done.
         assert Counter(call.error == "" for call in function.calls)[True] >= 3
+
+
+async def test_beside_a_daemon_on_one_table_each_event_is_acted_on_once(
+    simulator: Simulator, people: Callable[[str], Person], sqs: Any, tmp_path: Path
+) -> None:
+    shared = {"store": {"kind": "dynamodb", "table": "kms-monitor"}}
+    responders = document(simulator)["responders"]
+    settings = settings_for(simulator, tmp_path, responders=responders, **shared)
+    async with container(simulator) as function, daemon(settings) as app:
+        for _ in range(4):
+            arn, event = await harm(simulator, people)  # the queue has it, too
+            await function.invoke(triggers.sqs(json.dumps(event)), Here())
+            await until(partial(is_enabled, simulator, arn))
+        value = app.metrics.registry.get_sample_value
+        queue = {"source": "kms-monitor", "disposition": "done"}
+        # Four attacks and four repairs of our own, whoever made them.
+        await until(lambda: (value("kms_monitor_deliveries_total", queue) or 0) >= 8, 30)
+        assert enabled_by_us(simulator) == 4
+        ids = [one["id"] for one in await told(simulator, sqs)]
+        assert len(set(ids)) == len(ids) >= 4
 
 
 async def test_what_fails_for_good_is_a_dead_letter(
@@ -338,6 +363,7 @@ async def test_metrics_and_logs_of_a_call(
         with capture_logs(processors=[merged]) as lines:
             await function.invoke(event, Here())
     assert {one.get("request_id") for one in lines if one["event"] == "action"} == {"request-1"}
+    assert {one.get("source") for one in lines if one["event"] == "finding"} == {"eventbridge"}
     found = [json.loads(one) for one in "".join(written).splitlines()]
     assert all(one["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "kms-monitor" for one in found)
     (acted,) = [one for one in found if one.get("responder") == "restore_key" and "outcome" in one]

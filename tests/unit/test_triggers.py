@@ -197,7 +197,10 @@ def test_what_is_no_batch() -> None:
     sweep = {"kms-monitor": "sweep"}
     assert recognise(sweep, NOW) == Command("sweep", sweep)
     tick = BRIDGE | {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
-    assert recognise(tick, NOW) == Command("sweep", tick)
+    for source in ("aws.events", "aws.scheduler"):
+        asked = tick | {"source": source}
+        assert recognise(asked, NOW) == Command("sweep", asked)
+    assert isinstance(recognise(tick | {"source": ["aws.events"]}, NOW), Batch)
     # Anybody may send an event of that type with a source of their own.
     assert isinstance(recognise(tick | {"source": "my.app"}, NOW), Batch)
 
