@@ -6,6 +6,9 @@ STAMP := $(VENV)/.complete
 DOCS := .venv-docs
 ARGS ?=
 
+# Images of Python like to set it; then each worker and each process compiles the tests and the program anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test deploy-check lint format bench schema reference docs docs-serve lock clean lambda-zip
 .DEFAULT_GOAL := help
 

@@ -97,6 +97,7 @@ class Action(msgspec.Struct, frozen=True):
     calls: tuple[str, ...] = ()
     """The writing AWS calls that were sent, in order."""
     finished_at: float = 0.0
+    """0: it was not tried, for somebody else was at it."""
     cut_off: bool = False
     """It took too long: nobody knows which calls it had sent."""
     about_caller: bool = False

@@ -5,10 +5,11 @@
     ├── PluginError        a plugin of others is broken; reported, and the rest goes on without it
     ├── Unreadable         a body that no decoder understands; the delivery is REJECTed
     ├── WorthRetrying      a responder's action may succeed later; the delivery is RETRYed
+    │   └── Busy           another replica does it just now: nothing was tried here
     └── NotWorthRetrying   a responder's action never will; reported loudly, then settled
         └── Denied         AWS refuses us the right; people have to mend it
 
-A responder raises only the last three (`monitor.plugins.Responder`). Anything else that escapes a
+A responder raises only the last four (`monitor.plugins.Responder`). Anything else that escapes a
 plugin is a defect of the plugin, caught and counted where design.md section 2 allows it.
 """
 
@@ -85,6 +86,10 @@ class WorthRetrying(MonitorError):
         super().__init__(message)
         self.code = code
         self.calls = tuple(calls)
+
+
+class Busy(WorthRetrying):
+    """Somebody else is at it just now."""
 
 
 class NotWorthRetrying(MonitorError):

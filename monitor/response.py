@@ -17,7 +17,7 @@ from monitor import deeds
 from monitor.budgets import Budgets
 from monitor.clock import Clock
 from monitor.decision import Action, Decision, Outcome, Reason, Stage, Verdict
-from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
+from monitor.errors import Busy, Denied, NotWorthRetrying, WorthRetrying
 from monitor.ledger import Claim, Grant, Store, StoreError, action_id
 from monitor.log_keeper import LogKeeper
 from monitor.metrics import Metrics
@@ -275,7 +275,7 @@ class Response:
     async def act(self, responder: Responder, decision: Decision, seconds: float) -> Action:
         """One action, guarded: what a responder throws becomes an outcome."""
         outcome, detail, calls = Outcome.FAILED, "", tuple[str, ...]()
-        limit = asyncio.timeout(seconds)
+        tried, limit = True, asyncio.timeout(seconds)
         try:
             async with limit:
                 action = await responder.respond(decision)
@@ -286,6 +286,7 @@ class Response:
             outcome, detail, calls = Outcome.REFUSED, str(error), error.calls
         except WorthRetrying as error:
             outcome, detail, calls = Outcome.RETRY, str(error), error.calls
+            tried = not isinstance(error, Busy)
         except TimeoutError:
             outcome, detail = Outcome.RETRY, f"it took longer than {seconds:g} s"
         except (Exception, SystemExit) as error:  # a plugin may even call sys.exit
@@ -301,7 +302,7 @@ class Response:
             outcome,
             detail,
             calls,
-            finished_at=self.clock.now(),
+            finished_at=self.clock.now() if tried else 0.0,
             cut_off=limit.expired() and not decision.dry_run,
         )
 

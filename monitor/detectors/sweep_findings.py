@@ -87,6 +87,8 @@ class KeyDrifted(Base[NoOptions]):
         if event.key is None or state is None or expected is None:
             return []
         end, since = number(seen.get("deletionDate")), number(seen.get("worseSince"))
+        # By other rules it may be put back, though it was only told before: that is to be done, too.
+        anew = number(seen.get("round"))
         details = {"state": state.value, "expected": expected.value} | moments(
             deletion_date=end, seen_since=since
         )
@@ -98,7 +100,8 @@ class KeyDrifted(Base[NoOptions]):
                 caused=state,
                 details=details,
                 # One that is put back and found so again is another finding.
-                occasion=f"{state.value} {end or 0:.0f} {since or 0:.0f}",
+                occasion=f"{state.value} {end or 0:.0f} {since or 0:.0f}"
+                + (f" {anew:.0f}" if anew else ""),
             )
         ]
 

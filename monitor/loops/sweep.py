@@ -305,6 +305,7 @@ class Sweep:
             "validTo": live.valid_to,
             "worseSince": math.floor(since) if worse else None,
             "firstLook": self.looks == 0,
+            "round": self.round or None,
         }
 
         def tell(name: str, *same: object) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from monitor.errors import WorthRetrying
+from monitor.errors import Busy
 from monitor.ledger import Claim, Store, StoreError
 from monitor.store_metrics import StoreCall
 
@@ -25,7 +25,7 @@ class Leases:
 
     @asynccontextmanager
     async def working_on(self, name: str, what: str) -> AsyncIterator[None]:
-        """Raises `WorthRetrying` while another replica has it.
+        """Raises `Busy` while another replica has it.
 
         name: the lease's, see `monitor.ledger`; what: in words, such as `the key`.
         """
@@ -41,7 +41,7 @@ class Leases:
                 leased = False
             else:
                 if grant.claim is not Claim.GRANTED:
-                    raise WorthRetrying(f"another replica is working on {what}")
+                    raise Busy(f"another replica is working on {what}")
             try:
                 yield
             finally:

@@ -99,6 +99,9 @@ class Guard:
         store = await open_store(settings, aws, clock)
         closing.push_async_callback(store.close)
         kill_switch = KillSwitch(on=settings.kill_switch, file=settings.kill_switch_file)
+        metrics.settings.writes_stopped.set_function(
+            lambda: float(kill_switch.may_write() is not None)
+        )
         parts = assemble(
             settings,
             loaded,

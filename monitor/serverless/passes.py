@@ -6,6 +6,7 @@ What they find is judged at once, and what is not done with is found again by th
 """
 
 import asyncio
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,6 +68,7 @@ class Passes:
         arns: Sequence[str],
     ) -> None:
         """`arns`: what rules may name the function by."""
+        self.round = fingerprint(settings)
         self.settings = settings
         self.parts = parts
         self.clock = clock
@@ -130,6 +132,7 @@ class Passes:
     async def sweep(self, place: Place, wrong: list[str]) -> int:
         """Look at the state of every key of one place."""
         sweep, window = self.lookouts.sweep_of(place), self.window(STATE, place)
+        sweep.round = self.round
         now = self.clock.now()
         for key, (state, since) in recall(window, now).items():
             if state in STATES:
@@ -173,4 +176,14 @@ class Passes:
         return sorted(self.settings.places)
 
     def window(self, kind: str, place: Place) -> Window:
-        return window_of(self.parts.knowledge.windows, kind, place)
+        windows = self.parts.knowledge.windows
+        # The event of a drift is named by since when it is known: by other settings, from now on.
+        return window_of(windows, kind if kind == STATE else f"{kind} {self.round}", place)
+
+
+def fingerprint(settings: ServerlessSettings) -> int:
+    """The same in all containers with these settings, and another one with others.
+
+    What was only told under other settings, such as while the kill switch was on, is judged once more.
+    """
+    return zlib.crc32(settings.model_dump_json(exclude={"accounts"}).encode()) or 1

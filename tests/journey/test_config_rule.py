@@ -111,7 +111,7 @@ async def test_asked_on_time_it_judges_every_key_and_leaves_those_of_aws(
 
 
 async def test_more_keys_than_fit_into_one_call(scene: ConfigScene) -> None:
-    arns = [await new_key(scene) for _ in range(205)]
+    arns = [await new_key(scene) for _ in range(130)]
     await scene.record()
     await scene.put_rule(ON_TIME)
     calls = [one for one in scene.simulator.records if one["eventName"] == "PutEvaluations"]

@@ -12,6 +12,7 @@ from monitor.simulator.server import Simulator
 from tests.journey.config_scene import ON_CHANGE, RULE
 from tests.journey.conftest import Person, until
 from tests.journey.functions import deployed
+from tests.journey.functions import told as told_by_us
 from tests.journey.scene import client
 
 
@@ -178,3 +179,39 @@ async def test_an_invocation_that_cannot_be_read_fails_and_is_kept(
         with pytest.raises(FunctionError, match="token has expired"):
             await function.invoke(old)
         assert await verdicts(simulator) == {}
+
+
+async def test_cloudtrail_and_config_at_once_are_one_incident_for_two_containers(
+    simulator: Simulator, people: Callable[[str], Person], sqs: Any
+) -> None:
+    simulator.set_knob("retry_waits", (0.5, 1.0))
+    changes = {"sns": {"topic_arn": simulator.topic_arn}, "restore_key": {"doubt_seconds": 0}}
+    async with deployed(simulator, containers=2, responders=changes) as function:
+        await simulator.record()
+        async with client(simulator, "events", "admin") as events:
+            pattern = json.dumps({"source": ["aws.config"]})
+            rule = await events.put_rule(Name="config", EventPattern=pattern)
+            target = {"Id": "function", "Arn": function.arn}
+            await events.put_targets(Rule="config", Targets=[target])
+        function.permitted.add(("events.amazonaws.com", rule["RuleArn"]))
+        arn = await people("admin").create_key()
+        await simulator.functions.settle()
+        await people("mallory").kms.schedule_key_deletion(KeyId=arn, PendingWindowInDays=7)
+
+        def seen() -> bool:
+            bodies = [json.dumps(one.event) for one in function.calls if not one.error]
+            return all(
+                any(words in body for body in bodies)
+                for words in ('"eventName": "ScheduleKeyDeletion"', '"updatedValue": "PendingDel')
+            )
+
+        await until(seen, 30)
+        await simulator.functions.settle()
+        assert await people("admin").state(arn) == "Enabled"
+    found = await told_by_us(simulator, sqs)
+    item = "ConfigurationItemChangeNotification"
+    assert [one["event"]["name"] for one in found] in (
+        ["ScheduleKeyDeletion"],
+        [item, "ScheduleKeyDeletion"],
+    )
+    assert len({one["incident"]["id"] for one in found}) == 1

@@ -154,11 +154,11 @@ async def test_names_and_texts_of_the_metrics_are_as_prometheus_wants_them(
 async def test_metrics_that_have_no_series_yet_are_as_prometheus_wants_them() -> None:
     """promtool passes over what has no series, so every declared metric gets one here."""
     metrics = Metrics(CollectorRegistry())
-    for metric in vars(metrics).values():
+    for metric in list(metrics.registry._collector_to_names):
         if isinstance(metric, MetricWrapperBase) and metric._labelnames:
             metric.labels(*("any" for _ in metric._labelnames))
     scraped = generate_latest(metrics.registry).decode()
-    assert scraped.count("# HELP") > 30
+    assert scraped.count("# HELP") > 60
     assert await output_of(require("promtool"), "check", "metrics", stdin=scraped) == (0, "")
 
 

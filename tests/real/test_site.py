@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from tests.real.services import require
+from tests.real.shell import ROOT, copy_tree
 
-ROOT = Path(__file__).parents[2]
 LOADS = {
     ("script", "src"),
     ("link", "href"),
@@ -61,20 +61,24 @@ def built(folder: Path) -> dict[str, Page]:
     }
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `make docs` builds it."""
-    mkdocs = require(str(ROOT / ".venv-docs" / "bin" / "mkdocs"))
-    folder = tmp_path_factory.mktemp("site")
+def build(tree: Path, folder: Path) -> tuple[int, str]:
+    """As `make docs` does it: the exit code, and what mkdocs has to say."""
     done = subprocess.run(
-        [mkdocs, "build", "--site-dir", str(folder)],
-        cwd=ROOT,
+        [require(str(ROOT / ".venv-docs" / "bin" / "mkdocs")), "build", "--site-dir", str(folder)],
+        cwd=tree,
         check=False,
         capture_output=True,
         text=True,
         env={"NO_MKDOCS_2_WARNING": "1", "PATH": "/usr/bin:/bin"},
     )
-    assert done.returncode == 0, done.stderr
+    return done.returncode, done.stderr
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    code, said = build(ROOT, folder)
+    assert code == 0, said
     return folder
 
 
@@ -115,6 +119,19 @@ def test_every_link_within_the_site_leads_to_a_place_that_is_there(site: Path) -
                 assert unquote(parts.fragment) in pages[where].names, (name, link)
             checked += 1
     assert checked > 5000
+
+
+def test_the_build_fails_for_what_leads_nowhere(tmp_path: Path) -> None:
+    require(str(ROOT / ".venv-docs" / "bin" / "mkdocs"))
+    tree = tmp_path / "tree"
+    copy_tree(tree)
+    with (tree / "docs" / "index.md").open("a") as page:
+        page.write("[a](nowhere.md) [b](dlq.md#nothing) [c](../deploy/none.yaml)\n")
+    (tree / "docs" / "left-out.md").write_text("# Left out\n")
+    code, said = build(tree, tmp_path / "site")
+    assert code == 1
+    for wrong in ("nowhere.md", "#nothing", "deploy/none.yaml", "left-out.md"):
+        assert wrong in said
 
 
 def test_every_runbook_is_at_the_address_of_its_alert(site: Path) -> None:

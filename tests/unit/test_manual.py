@@ -14,6 +14,7 @@ import yaml
 
 from manual import alerts, commands, metrics, rows
 from manual.__main__ import MADE
+from monitor.config_rule.parameters import RuleParameters
 from monitor.settings import Settings
 from monitor.settings_file import PREFIX
 from tests import pages
@@ -244,6 +245,30 @@ def test_variables_on_a_page_are_variables(page: str) -> None:
     for name in re.findall(rf"\b({PREFIX}[A-Z][A-Z_0-9]*)", BY_HAND[page]):
         path = name.removeprefix(PREFIX).lower().replace("__", ".")
         assert name in VARIABLES or known(path), name
+
+
+def test_parameters_of_stacks_on_pages_are_parameters() -> None:
+    deployed = 0
+    for page, text in PAGES.items():
+        blocks = "\n".join(pages.fences(text, "sh")).replace("\\\n", " ")
+        for template, given in re.findall(
+            r"--template-file (deploy/\S+).*?--parameter-overrides ([^\n]*)", blocks
+        ):
+            known = yaml.load((ROOT / template).read_text(encoding="utf-8"), AnyTag)["Parameters"]
+            names = {one.partition("=")[0] for one in shlex.split(given) if "=" in one}
+            assert names <= known.keys(), (page, template)
+            deployed += 1
+    assert deployed >= 6
+
+
+def test_the_parameters_of_the_config_rule_are_those_that_it_reads() -> None:
+    section = PAGES["docs/config-rule.md"].partition("### Parameters\n")[2].partition("\n### ")[0]
+    told = re.findall(r"^\| `(\w+)` \| (?:`(\w+)` )?\|", section, re.MULTILINE)
+    defaults = {
+        str(field.alias): "" if field.default == () else str(field.default).lower()
+        for field in RuleParameters.model_fields.values()
+    }
+    assert dict(told) == defaults
 
 
 def test_what_looks_for_names_finds_them() -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from monitor.action_log import LogEntry
 from monitor.decision import Action, Decision, IncidentNote, Outcome, Reason, Stage, Verdict
 from monitor.detector import NoOptions
-from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
+from monitor.errors import Busy, Denied, NotWorthRetrying, WorthRetrying
 from monitor.finding import Kind, Severity
 from monitor.ledger import Claim, StoreError
 from monitor.metrics import Metrics
@@ -111,6 +111,7 @@ async def test_another_finding_is_another_occasion() -> None:
         (Denied("no right"), Outcome.DENIED),
         (NotWorthRetrying("gone"), Outcome.REFUSED),
         (WorthRetrying("busy"), Outcome.RETRY),
+        (Busy("another replica is working on the key"), Outcome.RETRY),
         (RuntimeError("hunter2"), Outcome.FAILED),
         (TimeoutError(), Outcome.RETRY),
         (StoreError("hunter2"), Outcome.FAILED),

@@ -22,6 +22,8 @@ from msgspec.structs import replace
 from monitor.approval import Use
 from monitor.aws import Aws
 from monitor.baseline import Origin, Register
+from monitor.detector import NoOptions
+from monitor.detectors.sweep_findings import KeyDrifted
 from monitor.event import Event
 from monitor.key import Grant, KeyRef, KeyState
 from monitor.knowledge import Knowledge
@@ -498,6 +500,9 @@ async def test_what_was_told_is_told_again_by_other_rules_and_soon() -> None:
         await asyncio.sleep(1)
         assert len(world.told) == 2
         assert world.requests[1]["worseSince"] == since
+        # Another finding: what was done about the first one is not done again.
+        found = [KeyDrifted(NoOptions()).inspect(one) for one in world.told.values()]
+        assert len({one.finding_id for ones in found for one in ones}) == 2
         await asyncio.sleep(600)
         assert len(world.told) == 2, "once is enough"
         # what broke in the meantime is found now, and not an hour later
