@@ -58,7 +58,7 @@ CHANGED: dict[Call, tuple[Severity, str]] = {
     # Events of a rule that may not call it any more are lost, or wait as dead letters.
     **{
         (LAMBDA, one): (Severity.HIGH, "may be called by fewer")
-        for one in dated("RemovePermission20150331v2")
+        for one in dated("RemovePermission20150331", "RemovePermission20150331v2")
     },
 }
 SCALED = dated("PutFunctionConcurrency20171031")

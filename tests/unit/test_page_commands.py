@@ -6,11 +6,10 @@ Our own commands and metrics are tests/unit/test_manual.py's to look at, what a 
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
-from awscli.clidriver import create_clidriver
 
+from tests import aws_command
 from tests.promql import faults, grouped_by
 from tests.unit.test_alerts import ALERTS, RECORDED, RUNBOOKS
 
@@ -41,22 +40,20 @@ def asked_of_aws() -> list[tuple[str, str]]:
 
 
 def test_the_aws_command_knows_what_is_asked_of_it() -> None:
-    services: Any = create_clidriver()._get_command_table()
     asked = asked_of_aws()
     hints = [(page.name, one) for page in PAGES for one in INLINE.findall(page.read_text("utf-8"))]
     assert len(asked) > 50
     assert len(hints) > 10
+    split = {line: re.sub(r"'[^']*$", "", line).split() for _, line in [*asked, *hints]}
+    known = aws_command.known((words[0], words[1]) for words in split.values())
     for page, line in [*asked, *hints]:
-        service, operation, *words = re.sub(r"'[^']*$", "", line).split()
-        command = services[service]
-        table = command.subcommand_table if service == "s3" else command._get_command_table()
-        assert operation in table, (page, line)
-        known = table[operation].arg_table
+        service, operation, *words = split[line]
+        assert (service, operation) in known, (page, line)
+        found = known[service, operation]
         options = {word[2:].partition("=")[0] for word in words if word.startswith("--")}
-        assert options <= {*known, *GLOBAL, *PAGING}, (page, line)
+        assert options <= {*found.options, *GLOBAL, *PAGING}, (page, line)
         complete = (page, line) not in hints and not options & WHOLE and line[-1] not in "${"
-        needed = {name for name, one in known.items() if one.required and one.cli_name[0] == "-"}
-        assert not complete or needed <= options, (page, line)
+        assert not complete or found.needed <= options, (page, line)
 
 
 @pytest.mark.parametrize("page", RUNBOOKS.values(), ids=lambda page: page.stem)
