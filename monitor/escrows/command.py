@@ -25,6 +25,10 @@ def absolute(argv: list[str]) -> list[str]:
     return argv
 
 
+LAST_SECONDS = 2.0
+"""That a killed program has to be gone; only one that left its group can hold its pipe any longer."""
+
+
 class CommandOptions(BaseModel, extra="forbid"):
     argv: Annotated[list[Name], AfterValidator(absolute)] = Field(
         min_length=1,
@@ -87,9 +91,15 @@ async def output(running: asyncio.subprocess.Process) -> bytearray:
 
 async def end(running: asyncio.subprocess.Process) -> None:
     """Nothing of it goes on, whatever became of us."""
-    if running.returncode is None:
+    assert running.stdout is not None
+    if running.returncode is None or not running.stdout.at_eof():
         kill(running)
-        await running.wait()
+    # What it printed and nobody read keeps asyncio from noticing that it ended.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_SECONDS):
+            while await running.stdout.read(LARGEST):
+                pass
+            await running.wait()
 
 
 def kill(running: asyncio.subprocess.Process) -> None:

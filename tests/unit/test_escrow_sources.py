@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from monitor.errors import Denied, NotWorthRetrying, WorthRetrying
 from monitor.escrow import Secret, Wanted
+from monitor.escrows import command
 from monitor.escrows.command import CommandEscrow, CommandOptions
 from monitor.escrows.file import FileEscrow, FileOptions, weakness
 from monitor.escrows.secretsmanager import SecretsManagerOptions
@@ -173,6 +174,27 @@ async def test_a_program_that_fails_is_told_without_what_it_printed(
     assert TEXT not in "".join(capfd.readouterr())
 
 
+async def test_a_program_that_dies_slowly_is_read_to_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what nobody reads asyncio keeps so much, and then would never see that the pipe was closed."""
+    kill = command.kill
+    monkeypatch.setattr(
+        command, "kill", lambda running: asyncio.get_running_loop().call_later(0.2, kill, running)
+    )
+    with pytest.raises(NotWorthRetrying, match="longer than any key material"):
+        async with asyncio.timeout(20):
+            await script(tmp_path, "exec yes").fetch(WANTED)
+
+
+async def test_what_a_program_leaves_behind_is_killed_too(tmp_path: Path) -> None:
+    """It has ended itself, and what it began holds the pipe."""
+    pids = tmp_path / "pids"
+    with pytest.raises(WorthRetrying, match="did not end within"):
+        await script(tmp_path, f"sleep 61 & echo $! > {pids}", timeout_seconds=0.5).fetch(WANTED)
+    assert await ends(int(pids.read_text()))
+
+
 async def test_a_program_that_hangs_is_killed_with_all_that_it_began(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     text = f"sleep 61 & echo $$ $! > {pids}; echo {TEXT}; wait"
@@ -181,11 +203,16 @@ async def test_a_program_that_hangs_is_killed_with_all_that_it_began(tmp_path: P
         await script(tmp_path, text, timeout_seconds=0.5).fetch(WANTED)
     assert time.monotonic() - began < 5
     for pid in map(int, pids.read_text().split()):
-        for _ in range(100):
-            if not alive(pid):
-                break
-            await asyncio.sleep(0.02)
-        assert not alive(pid)
+        assert await ends(pid)
+
+
+async def ends(pid: int) -> bool:
+    """Whether it is gone soon."""
+    for _ in range(100):
+        if not alive(pid):
+            return True
+        await asyncio.sleep(0.02)
+    return False
 
 
 def alive(pid: int) -> bool:
