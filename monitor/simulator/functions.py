@@ -9,10 +9,13 @@ handler that takes too long is not ended but counts as failed.
 """
 
 import asyncio
+import contextlib
 import json
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
 from time import monotonic
 from typing import Any
 
@@ -55,6 +58,41 @@ class Call(msgspec.Struct, frozen=True):
     error: str = ""
 
 
+class Container:
+    """A thread of its own for a handler, so that one of them calls it after the other.
+
+    The process does not wait for it at its end: Lambda ends its containers without a word, and what is
+    under way here would try for minutes to reach an AWS that is gone.
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self._work: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        Thread(target=self._run, name="container", daemon=True).start()
+
+    def do(self, work: Callable[[], Any]) -> "asyncio.Future[Any]":
+        """Have it done in the thread."""
+        done: Future[Any] = Future()
+        self._work.put((work, done))
+        return asyncio.wrap_future(done)
+
+    def end(self) -> None:
+        """Let the thread end, once it is free."""
+        self._work.put(None)
+
+    def _run(self) -> None:
+        while (given := self._work.get()) is not None:
+            work, done = given
+            if not done.set_running_or_notify_cancel():
+                continue
+            try:
+                answer = work()
+            except Exception as error:  # noqa: BLE001 - raised where it is waited for
+                done.set_exception(error)
+            else:
+                done.set_result(answer)
+
+
 class Function:
     """One function. `calls` has what was made of it, oldest first."""
 
@@ -68,26 +106,22 @@ class Function:
         self.permitted: set[tuple[str, str]] = set()
         """Who may call it, and for what: the principal and the ARN of the source."""
         self.calls: list[Call] = []
-        self._free: asyncio.Queue[tuple[Handler, ThreadPoolExecutor]] = asyncio.Queue()
-        self._threads: list[ThreadPoolExecutor] = []
-        for handler in handlers:
-            thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="container")
-            self._threads.append(thread)
-            self._free.put_nowait((handler, thread))
+        self._containers = [Container(one) for one in handlers]
+        self._free: asyncio.Queue[Container] = asyncio.Queue()
+        for container in self._containers:
+            self._free.put_nowait(container)
 
     @property
     def busy(self) -> bool:
         """Whether any container is being called."""
-        return self._free.qsize() < len(self._threads)
+        return self._free.qsize() < len(self._containers)
 
     async def invoke(self, event: Any) -> Any:
         """Call it and wait for its answer. Raises `FunctionError`."""
         container = await self._free.get()
-        handler, thread = container
-        loop = asyncio.get_running_loop()
-        call = loop.run_in_executor(
-            thread,
-            lambda: _through_json(handler(_through_json(event), Context(self.arn, self.seconds))),
+        handler = container.handler
+        call = container.do(
+            lambda: _through_json(handler(_through_json(event), Context(self.arn, self.seconds)))
         )
         try:
             async with asyncio.timeout(self.seconds):
@@ -107,26 +141,20 @@ class Function:
             else:
                 call.add_done_callback(lambda done: self._is_free(container, done))
 
-    def _is_free(
-        self, container: tuple[Handler, ThreadPoolExecutor], done: "asyncio.Future[Any]"
-    ) -> None:
+    def _is_free(self, container: Container, done: "asyncio.Future[Any]") -> None:
         if not done.cancelled():
             done.exception()  # it was told, or came too late to be
         self._free.put_nowait(container)
 
     async def close(self) -> None:
         """End the containers, once they are free; handlers may have a `close` for that."""
-        loop = asyncio.get_running_loop()
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE_SECONDS):
-                while self._threads:
-                    handler, thread = await self._free.get()
-                    self._threads.remove(thread)
-                    await loop.run_in_executor(thread, getattr(handler, "close", int))
-                    thread.shutdown(wait=False)
-        except TimeoutError:
-            for thread in self._threads:
-                thread.shutdown(wait=False, cancel_futures=True)
+                for _ in self._containers:
+                    container = await self._free.get()
+                    await container.do(getattr(container.handler, "close", int))
+        for container in self._containers:
+            container.end()
 
 
 class Functions:
