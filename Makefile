@@ -46,7 +46,7 @@ demo: $(STAMP)
 test: $(STAMP)
 ifeq ($(strip $(ARGS)),)
 	$(BIN)/pytest -n auto tests/unit tests/suites
-	$(BIN)/pytest -n 3 --dist worksteal tests/journey
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal tests/journey
 	$(BIN)/pytest tests/real
 else
 	$(BIN)/pytest $(ARGS)
